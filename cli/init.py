@@ -63,10 +63,9 @@ def explained(recipe: Recipe) -> str:
 
 def descriptions(kind: type) -> dict[str, str]:
     """What the docstring of a dataclass says of its fields, under ``Args:`` or ``Attributes:``."""
-    from ftx_edge.recipe import StudentRecipe
-    from ftx_edge.students.config import StudentConfig
-
-    found = descriptions(StudentConfig) if kind is StudentRecipe else {}
+    found: dict[str, str] = {}
+    for base in kind.__bases__:
+        found |= descriptions(base) if dataclasses.is_dataclass(base) else {}
     _, _, block = inspect.cleandoc(kind.__doc__ or "").partition("Args:\n")
     for entry in re.split(r"\n(?=    \w)", block):
         names, colon, meaning = entry.partition(":")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftx_edge.errors import DataError, UsageError
+from ftx_edge import toml
+from ftx_edge.errors import UsageError
 from ftx_edge.files import sha256_of_text, write_atomically
-from ftx_edge.students.config import ARCHITECTURES
+from ftx_edge.students.config import ARCHITECTURES, StudentConfig, StudentSizes
 
 RANGE_TEST = "range-test"
 ALIGNMENTS = ("character-bridge", "first-subword")
@@ -180,8 +178,17 @@ class AugmentRecipe:
 
 
 @dataclass(frozen=True)
-class StudentRecipe:
-    """The student of each target language; sizes as in ``StudentConfig``.
+class _StudentChoice:
+    """What a recipe says of a student besides its sizes, and before them."""
+
+    architecture: str = "transformer"
+    init: str = "random"
+    vocab_size: int = 10_000
+
+
+@dataclass(frozen=True)
+class StudentRecipe(StudentSizes, _StudentChoice):
+    """The student of each target language.
 
     Args:
         architecture: ``transformer``, ``bilstm``, ``cnn`` or ``static``.
@@ -190,19 +197,10 @@ class StudentRecipe:
         vocab_size: most subwords of the student's own tokenizer.
     """
 
-    architecture: str = "transformer"
-    init: str = "random"
-    vocab_size: int = 10_000
-    max_length: int = 128
-    embedding_size: int = 256
-    layers: int = 0
-    heads: int = 4
-    feed_forward: int = 768
-    lstm_size: int = 256
-    kernels: tuple[int, ...] = (3, 4, 5)
-    channels: int = 256
-    window: int = 2
-    dropout: float = 0.1
+    def config(self, *, vocab_size: int, labels: tuple[str, ...], tags: tuple[str, ...]) -> StudentConfig:
+        """What a student of so many subwords, with those heads, is made of."""
+        sizes = {f.name: getattr(self, f.name) for f in dataclasses.fields(StudentSizes)}
+        return StudentConfig(self.architecture, vocab_size, labels, tags, **sizes)
 
 
 @dataclass(frozen=True)
@@ -233,17 +231,7 @@ class Recipe:
     @classmethod
     def read(cls, path: Path | str) -> Recipe:
         """Read a TOML file; raises DataError for what is no TOML and for unknown or ill-typed fields."""
-        path = Path(path)
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise DataError("no such recipe", path=path) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-            raise DataError(f"not a TOML file: {error}", path=path) from error
-        try:
-            return from_table(cls, table, base=cls())
-        except UsageError as error:
-            raise DataError(str(error), path=path) from error
+        return toml.read(Path(path), base=cls(), what="recipe")
 
     def override(self, changes: Mapping[str, Any]) -> Recipe:
         """A copy with fields replaced, named by their place: ``{"step1.epochs": 3, "data.targets": {...}}``.
@@ -260,7 +248,7 @@ class Recipe:
             for parent in parents:
                 inner = inner.setdefault(parent, {})
             inner[last] = value
-            recipe = from_table(Recipe, table, base=recipe)
+            recipe = toml.replaced(recipe, table)
         return recipe
 
     def write(self, path: Path) -> None:
@@ -270,19 +258,7 @@ class Recipe:
 
     def to_toml(self) -> str:
         """Every field, defaults included."""
-        tables = {f.name: getattr(self, f.name) for f in fields(self)}
-        lines = [f"{k} = {_toml(v)}" for k, v in tables.items() if not is_dataclass(v)]
-        for name, table in tables.items():
-            if not is_dataclass(table):
-                continue
-            values = {f.name: getattr(table, f.name) for f in fields(table)}
-            lines += ["", f"[{name}]"]
-            lines += [f"{k} = {_toml(v)}" for k, v in values.items() if not isinstance(v, dict)]
-            for key, mapping in values.items():
-                if isinstance(mapping, dict) and mapping:
-                    lines += ["", f"[{name}.{key}]"]
-                    lines += [f"{_toml_key(k)} = {_toml(v)}" for k, v in mapping.items()]
-        return "\n".join(lines) + "\n"
+        return toml.dumps(self)
 
     def check(self) -> None:
         """Raise UsageError for what cannot work, before anything is read or computed."""
@@ -363,59 +339,6 @@ class Recipe:
         return sha256_of_text("\n".join(lines).rstrip("\n") + "\n")
 
 
-def from_table(kind: type, table: Mapping[str, Any], *, base: Any, where: str = "") -> Any:
-    """``base`` with the fields of ``table`` replaced, at any depth; raises UsageError by field name."""
-    hints = typing.get_type_hints(kind)
-    known = {f.name for f in fields(kind)}
-    changes: dict[str, Any] = {}
-    for name, value in table.items():
-        place = f"{where}{name}"
-        if name not in known:
-            raise UsageError(f"unknown field {place!r}: one of {', '.join(sorted(known))}")
-        current = getattr(base, name)
-        if is_dataclass(current) and not isinstance(current, type):
-            if not isinstance(value, Mapping):
-                raise UsageError(f"{place!r} is a table, not {value!r}")
-            changes[name] = from_table(type(current), value, base=current, where=f"{place}.")
-        else:
-            changes[name] = _typed(value, hints[name], place)
-    return dataclasses.replace(base, **changes)
-
-
-def _typed(value: Any, hint: Any, place: str) -> Any:
-    """``value`` as the type that the field has, or UsageError."""
-    origin = typing.get_origin(hint)
-    if origin is types.UnionType:
-        kinds: tuple[type, ...] = typing.get_args(hint)
-    elif origin is tuple and isinstance(value, list | tuple):
-        return tuple(_typed(v, typing.get_args(hint)[0], place) for v in value)
-    elif origin is dict and isinstance(value, Mapping):
-        return {str(k): _typed(v, typing.get_args(hint)[1], f"{place}.{k}") for k, v in value.items()}
-    else:
-        kinds = (hint,) if origin is None else ()
-    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not kinds or not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        wanted = " or ".join(k.__name__ for k in kinds) or str(hint)
-        raise UsageError(f"{place!r} must be {wanted}, not {value!r}")
-    return value
-
-
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise UsageError(f"unknown {name} {value!r}: one of {', '.join(allowed)}")
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple | list):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
-    return repr(value)
-
-
-def _toml_key(key: str) -> str:
-    return key if key.replace("-", "").replace("_", "").isalnum() and key.isascii() else _toml(key)

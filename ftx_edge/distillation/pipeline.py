@@ -45,7 +45,6 @@ from ftx_edge.mplm.states import read_shift, save_center, states_of
 from ftx_edge.recipe import Recipe, StepRecipe
 from ftx_edge.runs import RunLayout, finish_stage, open_run, take_over_step1, write_metrics
 from ftx_edge.soft_labels import SoftLabelCache, SoftLabels, SoftTags, Teacher, WordSpans
-from ftx_edge.students.config import StudentConfig
 from ftx_edge.students.model import Student, build_student, count_parameters, save_student
 from ftx_edge.teachers import CheckedTeacher, open_teacher
 from ftx_edge.teachers.model import Encode
@@ -294,9 +293,8 @@ class _Run:
         teacher = self._mixture(corpus, "mplm") if mixed else self._mplm_teacher(corpus, "mplm")
         recipe = self.recipe.student
         tokenizer = self._student_tokenizer(corpus)
-        sizes = {k: v for k, v in asdict(recipe).items() if k not in ("init", "vocab_size")}
-        config = StudentConfig(
-            vocab_size=tokenizer.get_vocab_size(), labels=teacher.labels, tags=teacher.tags, **sizes
+        config = recipe.config(
+            vocab_size=tokenizer.get_vocab_size(), labels=teacher.labels, tags=teacher.tags
         )
         student = build_student(config, seed=self.recipe.seed)
         if recipe.init != "random":

@@ -57,7 +57,6 @@ def plan(recipe: Recipe) -> Plan:
     from ftx_edge.distillation.fit import make_accelerator
     from ftx_edge.distillation.pipeline import SOURCE_LANGUAGE, open_teachers, resolve_precision
     from ftx_edge.mplm.model import load_encoder
-    from ftx_edge.students.config import StudentConfig
     from ftx_edge.students.model import build_student, count_parameters
     from ftx_edge.tokenization import UNSPACED
 
@@ -80,8 +79,7 @@ def plan(recipe: Recipe) -> Plan:
     share = (recipe.mplm.layers or depth) / depth
     embeddings = encoder.get_input_embeddings().weight.numel()  # type: ignore[operator]
     mplm_size = share * (count_parameters(encoder) - embeddings)
-    sizes = {k: v for k, v in vars(recipe.student).items() if k not in ("init", "vocab_size")}
-    config = StudentConfig(vocab_size=1, labels=teachers.labels, tags=teachers.tags, **sizes)
+    config = recipe.student.config(vocab_size=1, labels=teachers.labels, tags=teachers.tags)
     student_size = count_parameters(build_student(config))
     speed = _EFFICIENCY * _multiplications_per_second(device)
     english = corpora[SOURCE_LANGUAGE].train

@@ -12,14 +12,10 @@ ARCHITECTURES = ("transformer", "bilstm", "cnn", "static")
 
 
 @dataclass(frozen=True)
-class StudentConfig:
+class StudentSizes:
     """Sizes of a student; the defaults are the paper's (about 5M parameters at 10k subwords).
 
     Args:
-        architecture: one of ``ARCHITECTURES``.
-        vocab_size: number of subwords.
-        labels: sentence labels; empty for a tagger.
-        tags: BIO tags, ``O`` first; empty for a classifier.
         max_length: longest input in subwords, the leading ``[CLS]`` included.
         embedding_size: width of the embeddings, and of the transformer and the CNN.
         layers: transformer blocks, LSTM layers, or dilated blocks of a tagging CNN.
@@ -32,10 +28,6 @@ class StudentConfig:
         dropout: on embeddings, blocks and before the heads.
     """
 
-    architecture: str = "transformer"
-    vocab_size: int = 10_000
-    labels: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
     max_length: int = 128
     embedding_size: int = 256
     layers: int = 0
@@ -46,6 +38,28 @@ class StudentConfig:
     channels: int = 256
     window: int = 2
     dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class _StudentHead:
+    """What stands before the sizes: fields of the last base come first."""
+
+    architecture: str = "transformer"
+    vocab_size: int = 10_000
+    labels: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StudentConfig(StudentSizes, _StudentHead):
+    """All that a student is made of.
+
+    Args:
+        architecture: one of ``ARCHITECTURES``.
+        vocab_size: number of subwords.
+        labels: sentence labels; empty for a tagger.
+        tags: BIO tags, ``O`` first; empty for a classifier.
+    """
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
