@@ -25,9 +25,8 @@ from ftx_edge.benchmarks.machine import Machine, this_machine
 from ftx_edge.benchmarks.program import run_program
 from ftx_edge.benchmarks.tables import rich_table
 from ftx_edge.data import read_texts
-from ftx_edge.distillation.fit import fit, make_accelerator
+from ftx_edge.distillation.fit import Fit, make_accelerator
 from ftx_edge.distillation.losses import kl
-from ftx_edge.distillation.pipeline import pad_id_of
 from ftx_edge.distillation.progress import Silent
 from ftx_edge.errors import UsageError
 from ftx_edge.mplm.model import MultilingualModel, default_prefix, load_encoder, load_tokenizer
@@ -171,7 +170,7 @@ def _mplm(recipe: Recipe, labels: tuple[str, ...]) -> _Learner:
     if settings.freeze_embeddings:
         model.freeze_embeddings()
     tokenizer = load_tokenizer(settings.name, prefix=prefix, max_length=PADDED_TO)
-    return _Learner(model, tokenizer.encode, pad_id_of(model), labels)
+    return _Learner(model, tokenizer.encode, model.pad_id, labels)
 
 
 def _student(recipe: Recipe, labels: tuple[str, ...], texts: Sequence[str], language: str) -> _Learner:
@@ -216,7 +215,7 @@ def _step(
     soft_labels = time.perf_counter() - start
     fixed = replace(settings, epochs=epochs, max_steps=0, learning_rate=LEARNING_RATE, evaluate_every=epochs)
     with tempfile.TemporaryDirectory() as folder:
-        fit(
+        Fit(
             learner.model,
             train,
             train,
@@ -228,7 +227,7 @@ def _step(
             accelerator=accelerator,
             progress=Silent(),
             stage=name,
-        )
+        ).run()
     ours = time.perf_counter() - start
     start = time.perf_counter()
     _train_naively(teacher, learner, texts, settings.batch_size, epochs, accelerator.device)

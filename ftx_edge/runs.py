@@ -51,6 +51,11 @@ class RunLayout:
         return self.root / "cache"
 
     @property
+    def translations(self) -> Path:
+        """Translations by what they depend on."""
+        return self.cache / "translations.sqlite"
+
+    @property
     def checkpoints(self) -> Path:
         """What a killed fit resumes from."""
         return self.root / "checkpoints"

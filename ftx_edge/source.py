@@ -17,8 +17,8 @@ from torch import nn
 
 from ftx_edge.batches import TrainingSet
 from ftx_edge.data import Utterance, read_utterances, write_jsonl
-from ftx_edge.distillation.fit import FitResult, fit, make_accelerator
-from ftx_edge.distillation.pipeline import training_set
+from ftx_edge.distillation.fit import Fit, FitResult, make_accelerator
+from ftx_edge.distillation.labelled import training_set
 from ftx_edge.distillation.progress import Progress, Silent
 from ftx_edge.errors import DataError, UsageError
 from ftx_edge.files import remove, sha256_of, sha256_of_text, write_atomically
@@ -107,7 +107,7 @@ def train_source(
     out = Path(out)
     checkpoint = out.with_name(f".{out.name}.checkpoint.safetensors")
     texts = (u.text + "\0" + str(u.label) + str(u.spans) for u in utterances)
-    result = fit(
+    result = Fit(
         model,
         sets[0],
         sets[1],
@@ -120,7 +120,7 @@ def train_source(
         progress=progress or Silent(),
         stage=f"source model, {task}",
         select="agreement",
-    )
+    ).run()
     if isinstance(model, WithOutputs):
         _save(model.model, tokenizer, out)
         teacher = f"hf:{out}"

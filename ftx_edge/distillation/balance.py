@@ -15,38 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftx_edge.batches import TrainingSet
+from ftx_edge.distillation.labelled import Labelled
 from ftx_edge.distillation.nearest import centred
 from ftx_edge.distillation.neighbours import tags_of_words
 from ftx_edge.distillation.progress import Progress
 from ftx_edge.errors import FtxError
 from ftx_edge.mplm.space import Space
-from ftx_edge.soft_labels import SoftLabels, SoftTags, WordSpans
+from ftx_edge.soft_labels import SoftTags, WordSpans
 from ftx_edge.tokenization import Encoded
 from ftx_edge.translation import Status, TranslationCache, Translator, translate_texts
 
 Cut = Callable[[str], Sequence[tuple[int, int]]]
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Texts of one language with what a teacher says of them.
-
-    Args:
-        lang: its code.
-        texts: the texts.
-        words: their words, or None where no word is needed.
-        labels: soft labels, or None without a label head.
-        tags: soft tags, or None without a tag head.
-    """
-
-    lang: str
-    texts: tuple[str, ...]
-    words: tuple[WordSpans, ...] | None
-    labels: SoftLabels | None
-    tags: SoftTags | None
-
-    def __len__(self) -> int:
-        return len(self.texts)
 
 
 @dataclass(frozen=True)

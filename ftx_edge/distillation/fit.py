@@ -7,11 +7,10 @@ killed run ends in the weights of one that was not.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,15 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ftx_edge.batches import Batch, TrainingSet, collate, epoch_batches
-from ftx_edge.distillation.losses import LOSSES, kl
+from ftx_edge.distillation.checkpoint import DamagedCheckpoint, read_checkpoint, write_checkpoint
+from ftx_edge.distillation.held_out import held_out_figures
+from ftx_edge.distillation.losses import distillation_loss
 from ftx_edge.distillation.progress import Progress
 from ftx_edge.distillation.range_test import STEPS, range_test
 from ftx_edge.errors import FtxError
-from ftx_edge.files import write_atomically
-from ftx_edge.forward import distributions
 from ftx_edge.recipe import StepRecipe
 
 CHECKPOINT_SECONDS = 60.0
@@ -79,24 +76,9 @@ def make_accelerator(device: str, precision: str) -> Accelerator:
     return Accelerator(cpu=device == "cpu", mixed_precision="no" if precision == "fp32" else precision)
 
 
-def fit(
-    model: nn.Module,
-    train: TrainingSet,
-    held_out: TrainingSet,
-    settings: StepRecipe,
-    *,
-    key: str,
-    checkpoint: Path,
-    pad_id: int,
-    seed: int,
-    accelerator: Accelerator,
-    progress: Progress,
-    stage: str,
-    select: str = "loss",
-    record: Callable[[list[dict[str, float]]], None] | None = None,
-    prepare: Callable[[], None] | None = None,
-) -> FitResult:
-    """Train ``model`` in place on ``train`` and leave it with the weights that do best on ``held_out``.
+@dataclass
+class Fit:
+    """Trains ``model`` in place on ``train`` and leaves it with the weights that do best on ``held_out``.
 
     Args:
         model: ``forward(input_ids, attention_mask) -> Outputs``; frozen parameters stay as they are.
@@ -114,65 +96,47 @@ def fit(
         record: is given the evaluations so far after each of them, in the first process.
         prepare: is called before the first step, and not where a checkpoint is resumed.
     """
-    return _Fit(
-        model,
-        train,
-        held_out,
-        settings,
-        key,
-        checkpoint,
-        pad_id,
-        seed,
-        accelerator,
-        progress,
-        stage,
-        select,
-        record,
-    ).run(prepare)
 
+    model: nn.Module
+    train: TrainingSet
+    held_out: TrainingSet
+    settings: StepRecipe
+    _: KW_ONLY
+    key: str
+    checkpoint: Path
+    pad_id: int
+    seed: int
+    accelerator: Accelerator
+    progress: Progress
+    stage: str
+    select: str = "loss"
+    record: Callable[[list[dict[str, float]]], None] | None = None
+    prepare: Callable[[], None] | None = None
 
-class _Fit:
-    def __init__(
-        self,
-        model: nn.Module,
-        train: TrainingSet,
-        held_out: TrainingSet,
-        settings: StepRecipe,
-        key: str,
-        checkpoint: Path,
-        pad_id: int,
-        seed: int,
-        accelerator: Accelerator,
-        progress: Progress,
-        stage: str,
-        select: str,
-        record: Callable[[list[dict[str, float]]], None] | None,
-    ) -> None:
-        self.train, self.held_out, self.settings = train, held_out, settings
-        self.checkpoint, self.pad_id, self.seed = checkpoint, pad_id, seed
-        self.accelerator, self.progress, self.stage, self.select = accelerator, progress, stage, select
-        self.record = record if accelerator.is_main_process else None
-        self.trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        matrices = [p for p in self.trainable.values() if p.ndim > 1]
-        vectors = [p for p in self.trainable.values() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-        self.model, self.optimizer = accelerator.prepare(model, self.optimizer)
-        # prepare() may have moved the parameters: the names now stand for the moved ones.
-        unwrapped = accelerator.unwrap_model(self.model)
+    def __post_init__(self) -> None:
+        trainable = [p for p in self.model.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in trainable if p.ndim > 1]},
+            {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.settings.weight_decay)
+        self.model, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        # prepare() may have moved the parameters: the names stand for the moved ones.
+        unwrapped = self.accelerator.unwrap_model(self.model)
         self.trainable = {n: p for n, p in unwrapped.named_parameters() if p.requires_grad}
-        self.state = FitState(key)
+        self.state = FitState(self.key)
         self.best: dict[str, Tensor] = {}
-        self.epoch_steps = len(self._batches(epoch=0)) // accelerator.num_processes
-        total = math.ceil(settings.epochs * self.epoch_steps)
-        self.total = min(total, settings.max_steps) if settings.max_steps else total
-        self.evaluate_every = max(1, round(settings.evaluate_every * self.epoch_steps))
+        self.epoch_steps = len(self._batches(epoch=0)) // self.accelerator.num_processes
+        total = math.ceil(self.settings.epochs * self.epoch_steps)
+        self.total = min(total, self.settings.max_steps) if self.settings.max_steps else total
+        self.evaluate_every = max(1, round(self.settings.evaluate_every * self.epoch_steps))
 
-    def run(self, prepare: Callable[[], None] | None) -> FitResult:
+    def run(self) -> FitResult:
+        """From the checkpoint, if there is one, to the end; raises FtxError where the loss diverges."""
         self._resume()
         if not self.state.finished:
-            if prepare and self.state.learning_rate == 0.0:
-                prepare()
+            if self.prepare and self.state.learning_rate == 0.0:
+                self.prepare()
             if self.total:
                 self._train()
             else:
@@ -245,29 +209,12 @@ class _Fit:
         torch.manual_seed((self.seed * 1_000_003 + step) * 1_009 + self.accelerator.process_index)
         with self.accelerator.autocast():
             outputs = self.model(batch.input_ids, batch.attention_mask)
-        loss = self._loss(outputs, batch)
+        loss = distillation_loss(outputs, batch, self.settings)
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(list(self.trainable.values()), self.settings.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return loss.detach()
-
-    def _loss(self, outputs, batch: Batch) -> Tensor:  # type: ignore[no-untyped-def]
-        """Mean over texts for the label, over subwords with a target for the tags, then weighted."""
-        settings, terms = self.settings, []
-        function = LOSSES[settings.loss]
-        if batch.label_targets is not None:
-            rows = function(outputs.logits.float(), batch.label_targets, settings.temperature)
-            if batch.label_weights is not None:
-                rows = rows * batch.label_weights
-            terms.append(settings.label_weight * rows.mean())
-        if batch.tag_targets is not None and batch.tag_weights is not None:
-            seen = batch.tag_weights > 0
-            logits = outputs.tag_logits.float()[seen]
-            rows = function(logits, batch.tag_targets[seen], settings.temperature)
-            weights = batch.tag_weights[seen]
-            terms.append(settings.tag_weight * (rows * weights).sum() / weights.sum().clamp_min(1e-6))
-        return torch.stack(terms).sum()
 
     def _evaluate(self, train_loss: float | None, rate: float) -> None:
         """KL and agreement on held-out text; keep the weights if they are the best so far."""
@@ -279,7 +226,7 @@ class _Fit:
         row |= {} if train_loss is None else {"train_loss": train_loss}
         row |= {"loss": loss, "agreement": agreement, "learning_rate": rate}
         state.history.append(row)
-        if self.record:
+        if self.record and self.accelerator.is_main_process:
             self.record(state.history)
         better = agreement > state.best_agreement if self.select == "agreement" else loss < state.best_loss
         if math.isfinite(loss) and (better or not self.best):
@@ -347,7 +294,7 @@ class _Fit:
             self.trainable[name].copy_(value)
 
     def _save(self) -> None:
-        """One file with weights, best weights, optimizer and state; renamed when it is whole."""
+        """Weights, best weights, optimizer and state."""
         if not self.accelerator.is_main_process:
             return
         tensors = {f"best/{n}": t for n, t in self.best.items()}
@@ -356,25 +303,22 @@ class _Fit:
             for name, parameter in self.trainable.items():
                 for part, value in self.optimizer.state.get(parameter, {}).items():
                     tensors[f"optimizer/{part}/{name}"] = value
-        tensors = {n: t.to("cpu").contiguous() for n, t in tensors.items()}
-        with write_atomically(self.checkpoint) as aside:
-            save_file(tensors, aside, metadata={"state": json.dumps(asdict(self.state))})
+        write_checkpoint(self.checkpoint, asdict(self.state), tensors)
 
     def _resume(self) -> None:
-        if not self.checkpoint.is_file():
-            return
         try:
-            with safe_open(self.checkpoint, framework="pt") as file:
-                state = FitState(**json.loads(file.metadata()["state"]))
-                if state.key != self.state.key:
-                    return
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, TypeError, ValueError):
+            state, tensors = read_checkpoint(self.checkpoint)
+            found = FitState(**state)
+        except FileNotFoundError:
+            return
+        except (DamagedCheckpoint, TypeError):
             self.progress.note(f"{self.checkpoint}: damaged checkpoint, {self.stage} starts anew")
             return
-        self.state = state
+        if found.key != self.key:
+            return
+        self.state = found
         self.best = {n.removeprefix("best/"): t for n, t in tensors.items() if n.startswith("best/")}
-        if state.finished:
+        if found.finished:
             return
         self._copy_into({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
         for name, parameter in self.trainable.items():
@@ -384,27 +328,4 @@ class _Fit:
                     part: tensors[full].to(parameter.device if part != "step" else "cpu")
                     for part, full in parts.items()
                 }
-        self.progress.note(f"{self.stage}: resumes at step {state.step}")
-
-
-def held_out_figures(
-    model: nn.Module, held_out: TrainingSet, settings: StepRecipe, *, pad_id: int, accelerator: Accelerator
-) -> tuple[float, float]:
-    """KL(teacher || model) at temperature 1, and agreement; heads weighted as in the loss."""
-    labels, tags = distributions(
-        model, held_out.encoded, pad_id=pad_id, device=accelerator.device, autocast=accelerator.autocast()
-    )
-    parts: list[tuple[float, float, float]] = []
-    if labels is not None and held_out.label_targets is not None:
-        parts.append((settings.label_weight, *_figures(labels, held_out.label_targets)))
-    if tags is not None and held_out.tag_targets is not None and held_out.tag_weights is not None:
-        seen = held_out.tag_weights > 0
-        parts.append((settings.tag_weight, *_figures(tags[seen], held_out.tag_targets[seen])))
-    weight = sum(w for w, _, _ in parts)
-    return sum(w * loss for w, loss, _ in parts), sum(w * share for w, _, share in parts) / weight
-
-
-def _figures(probs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
-    logits = torch.from_numpy(probs).clamp_min(1e-9).log()
-    loss = float(kl(logits, torch.from_numpy(targets)).mean())
-    return loss, float((probs.argmax(-1) == targets.argmax(-1)).mean())
+        self.progress.note(f"{self.stage}: resumes at step {found.step}")

@@ -55,7 +55,9 @@ def plan(recipe: Recipe) -> Plan:
     """
     from ftx_edge.distillation.corpus import read_corpus
     from ftx_edge.distillation.fit import make_accelerator
-    from ftx_edge.distillation.pipeline import SOURCE_LANGUAGE, open_teachers, resolve_precision
+    from ftx_edge.distillation.precision import resolve_precision
+    from ftx_edge.distillation.run import SOURCE_LANGUAGE
+    from ftx_edge.distillation.source_teachers import open_teachers
     from ftx_edge.mplm.model import load_encoder
     from ftx_edge.students.model import build_student, count_parameters
     from ftx_edge.tokenization import UNSPACED

@@ -106,6 +106,11 @@ class MultilingualModel(nn.Module):
         self.tag_head = nn.Linear(size, len(tags)) if tags else None
         self.register_buffer("shift", torch.zeros(size), persistent=False)
 
+    @property
+    def pad_id(self) -> int:
+        """The encoder's padding subword."""
+        return int(getattr(self.encoder.config, "pad_token_id", None) or 0)
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Outputs:
         """(B, T) int64 -> Outputs, in float32."""
         pooled, states = self.features(input_ids, attention_mask)

@@ -55,7 +55,7 @@ def mplm_teacher(
         tokenizer.encode,
         labels=model.labels,
         tags=model.tags,
-        pad_id=int(model.encoder.config.pad_token_id or 0),  # type: ignore[union-attr, arg-type]
+        pad_id=model.pad_id,
         fingerprint=f"{fingerprint}:{precision}:{moved}",
         device=device,
         precision=precision,

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from ftx_edge.batches import TrainingSet, collate
 from ftx_edge.distillation import distill
-from ftx_edge.distillation import pipeline as pipeline_module
+from ftx_edge.distillation import step1
 from ftx_edge.distillation.balance import Labelled, aligned_tags, join_sets, translated
 from ftx_edge.distillation.progress import Silent
 from ftx_edge.errors import FtxError, UsageError
@@ -181,17 +181,17 @@ def test_every_mplm_of_a_run_can_be_asked(balanced):
 def test_a_run_killed_between_the_stages_ends_with_the_same_weights(
     tiny_world, balanced, tmp_path, monkeypatch
 ):
-    fit = pipeline_module._Run._fit_mplm
+    fit = step1._fit_mplm
 
-    def killed(self, stage, parts):
+    def killed(run, stage, parts):
         if stage == "mplm":
             raise KeyboardInterrupt
-        return fit(self, stage, parts)
+        return fit(run, stage, parts)
 
-    monkeypatch.setattr(pipeline_module._Run, "_fit_mplm", killed)
+    monkeypatch.setattr(step1, "_fit_mplm", killed)
     with pytest.raises(KeyboardInterrupt):
         distill(recipe(tiny_world), tmp_path / "run")
-    monkeypatch.setattr(pipeline_module._Run, "_fit_mplm", fit)
+    monkeypatch.setattr(step1, "_fit_mplm", fit)
     distill(recipe(tiny_world), tmp_path / "run")
     assert_same(balanced / "mplm", tmp_path / "run" / "mplm")
     assert_same(balanced / "students" / "pt", tmp_path / "run" / "students" / "pt")

@@ -15,7 +15,8 @@ torch = pytest.importorskip("torch")
 
 from ftx_edge.batches import TrainingSet  # noqa: E402
 from ftx_edge.distillation import fit as loop  # noqa: E402
-from ftx_edge.distillation.fit import fit, held_out_figures, make_accelerator  # noqa: E402
+from ftx_edge.distillation.fit import Fit, make_accelerator  # noqa: E402
+from ftx_edge.distillation.held_out import held_out_figures  # noqa: E402
 from ftx_edge.distillation.losses import kl  # noqa: E402
 from ftx_edge.students import StudentConfig, build_student  # noqa: E402
 from ftx_edge.tokenization import Encoded  # noqa: E402
@@ -59,11 +60,11 @@ def run(tmp_path, progress):
     def call(model, settings=SETTINGS, train=TRAIN, held_out=HELD_OUT, **options):
         options = {"key": "k", "seed": 0, "precision": "fp32", **options}
         accelerator = make_accelerator("cpu", options.pop("precision"))
-        return fit(
+        return Fit(
             model, train, held_out, settings,
             checkpoint=tmp_path / "checkpoint.safetensors", pad_id=0, accelerator=accelerator,
             progress=progress, stage="stage", **options,
-        )  # fmt: skip
+        ).run()  # fmt: skip
 
     return call
 
@@ -90,7 +91,7 @@ def kill_after(monkeypatch):
 
     def arm(steps: int) -> None:
         monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-        step, calls = loop._Fit._step, []
+        step, calls = loop.Fit._step, []
 
         def dying(self, batch, number):
             calls.append(number)
@@ -99,7 +100,7 @@ def kill_after(monkeypatch):
                 raise Killed
             return step(self, batch, number)
 
-        monkeypatch.setattr(loop._Fit, "_step", dying)
+        monkeypatch.setattr(loop.Fit, "_step", dying)
 
     yield arm
     monkeypatch.undo()
@@ -281,7 +282,7 @@ def test_a_killed_fit_ends_in_the_same_weights(run, kill_after, progress, step, 
 def test_a_finished_fit_is_taken_from_its_checkpoint(run, monkeypatch):
     model = student()
     expected = run(model)
-    monkeypatch.setattr(loop._Fit, "_step", None)
+    monkeypatch.setattr(loop.Fit, "_step", None)
     again = student(seed=4)
     assert run(again) == expected
     assert same(weights(again), weights(model))

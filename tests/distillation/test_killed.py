@@ -47,7 +47,7 @@ PROGRAM = '''
 import json, os, signal, sys
 import matplotlib.figure, torch._dynamo
 from transformers import AutoModel, BertModel
-from ftx_edge.distillation import distill, fit, pipeline
+from ftx_edge.distillation import checkpoint, distill, fit, run, step1, step2
 from ftx_edge.recipe import Recipe
 
 def die():
@@ -62,31 +62,32 @@ def arm(what, stage, count):
         return calls == count
     fit.CHECKPOINT_SECONDS = -1.0
     if what == "step":
-        step = fit._Fit._step
+        step = fit.Fit._step
         def dying(self, batch, number):
             if self.stage == stage and due():
                 clip = self.accelerator.clip_grad_norm_
                 self.accelerator.clip_grad_norm_ = lambda *a: die()
             return step(self, batch, number)
-        fit._Fit._step = dying
+        fit.Fit._step = dying
     elif what == "checkpoint":
-        save = fit.save_file
+        save = checkpoint.save_file
         def half(tensors, path, metadata):
             save(tensors, path, metadata=metadata)
             if due():
                 os.truncate(path, os.path.getsize(path) // 2)
                 die()
-        fit.save_file = half
+        checkpoint.save_file = half
     elif what == "draw_curves":
-        pipeline.draw_curves = lambda layout: die()
+        run.draw_curves = lambda layout: die()
     else:
-        original = getattr(pipeline, what)
+        room = step1 if what == "save_mplm" else step2
+        original = getattr(room, what)
         def after(model, tokenizer, folder):
             (folder.parent / f".{folder.name}.1.tmp").mkdir(parents=True)
             original(model, tokenizer, folder)
             if due():
                 die()
-        setattr(pipeline, what, after)
+        setattr(room, what, after)
 
 recipe = Recipe.read(sys.argv[1])
 for out, kill in json.loads(sys.argv[2]).items():

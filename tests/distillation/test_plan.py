@@ -9,7 +9,7 @@ from ftx_edge.errors import DataError, FtxError, UsageError
 torch = pytest.importorskip("torch")
 
 from ftx_edge.distillation import distill, plan  # noqa: E402
-from ftx_edge.distillation.pipeline import resolve_precision  # noqa: E402
+from ftx_edge.distillation.precision import resolve_precision  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -58,9 +58,9 @@ def test_the_precision_that_auto_means():
 
 @pytest.mark.parametrize(("native", "precision"), [(True, "bf16"), (False, "fp32")])
 def test_auto_on_a_processor_depends_on_what_it_computes_natively(monkeypatch, native, precision):
-    from ftx_edge.distillation import pipeline
+    from ftx_edge.distillation import precision as module
 
-    monkeypatch.setattr(pipeline, "_cpu_computes_bf16", lambda: native)
+    monkeypatch.setattr(module, "_cpu_computes_bf16", lambda: native)
     assert resolve_precision("auto", torch.device("cpu"), large=True) == precision
 
 

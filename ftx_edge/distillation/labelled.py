@@ -1,0 +1,52 @@
+"""Texts with what a teacher says of them, and what a learner trains on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ftx_edge.alignment import bridge, first_subword
+from ftx_edge.batches import TrainingSet
+from ftx_edge.soft_labels import SoftLabels, SoftTags, WordSpans
+from ftx_edge.tokenization import Encoded
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Texts of one language with what a teacher says of them.
+
+    Args:
+        lang: its code.
+        texts: the texts.
+        words: their words, or None where no word is needed.
+        labels: soft labels, or None without a label head.
+        tags: soft tags, or None without a tag head.
+    """
+
+    lang: str
+    texts: tuple[str, ...]
+    words: tuple[WordSpans, ...] | None
+    labels: SoftLabels | None
+    tags: SoftTags | None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def training_set(
+    encoded: Encoded, labels: SoftLabels | None, tags: SoftTags | None, *, alignment: str
+) -> TrainingSet:
+    """Bring a teacher's distributions and a learner's subwords of the same texts together."""
+    if tags is None:
+        return TrainingSet(encoded, labels.probs if labels else None)
+    targets = np.zeros((len(encoded.ids), len(tags.tags)), dtype=np.float32)
+    weights = np.zeros(len(encoded.ids), dtype=np.float32)
+    for row in range(len(encoded)):
+        part = slice(int(encoded.splits[row]), int(encoded.splits[row + 1]))
+        units, probs = tags.of_text(row)
+        if alignment == "first-subword":
+            targets[part], weights[part] = first_subword(units, probs, encoded.offsets[part])
+        else:
+            targets[part], weights[part] = bridge(units, probs, encoded.offsets[part], tags.tags)
+    return TrainingSet(encoded, labels.probs if labels else None, targets, weights)

@@ -1,0 +1,156 @@
+"""KD-1: the mPLM learns the source model's distributions (paper, section 2.1; balanced, 2.3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from ftx_edge.batches import TrainingSet
+from ftx_edge.distillation.balance import join_sets, translated
+from ftx_edge.distillation.corpus import Corpus
+from ftx_edge.distillation.fit import FitResult, make_accelerator
+from ftx_edge.distillation.labelled import Labelled
+from ftx_edge.distillation.mplm_teacher import teacher_of
+from ftx_edge.distillation.neighbours import MixedTeacher, NeighbourTeacher
+from ftx_edge.distillation.probe import probe_heads
+from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
+from ftx_edge.forward import autocast_for
+from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer, load_encoder, save_mplm
+from ftx_edge.recipe import MplmRecipe, StepRecipe
+from ftx_edge.soft_labels import Teacher
+from ftx_edge.students.model import count_parameters
+from ftx_edge.translation import TranslationCache, open_translator
+from ftx_edge.words import segmenter
+
+Parts = Sequence[tuple[Labelled, Labelled]]
+"""Of each language the texts to learn from and those for selection."""
+
+
+def step1(run: Run) -> FitResult:
+    """Distil the mPLM, in as many stages as the recipe's balance takes; the last one is ``mplm``."""
+    balance, parts = run.recipe.balance, [run.english]
+    if balance.method == "none":
+        return _fit_mplm(run, "mplm", parts)
+    parts += [_translated(run, lang, spec) for lang, spec in balance.translators.items()]
+    if balance.method == "translations":
+        return _fit_mplm(run, "mplm", parts)
+    stage = "" if balance.naive == "none" else "mplm-naive"
+    if stage and run.finished(stage) is None:
+        _fit_mplm(run, stage, parts)
+    for number in range(1, balance.rounds):
+        before, stage = stage, f"mplm-round{number}"
+        if run.finished(stage) is None:
+            _fit_mplm(run, stage, [*parts, *_mixed(run, before)])
+    return _fit_mplm(run, "mplm", [*parts, *_mixed(run, stage)])
+
+
+def mixture(run: Run, corpus: Corpus, stage: str) -> Teacher:
+    """What the English neighbours and an mPLM of this run (none for "") say of target text."""
+    balance = run.recipe.balance
+    neighbours = NeighbourTeacher(
+        run.labelled_source,
+        (*corpus.train, *corpus.held_out),
+        (*(corpus.train_words or ()), *(corpus.held_out_words or ())),
+        neighbours=balance.neighbours,
+        temperature=balance.temperature,
+        propagation=balance.propagation,
+    )
+    if not stage:
+        return neighbours
+    return MixedTeacher(
+        [neighbours, teacher_of(run, corpus, stage)],
+        weights=[balance.weight, 1 - balance.weight],
+        alignment=run.recipe.alignment,
+    )
+
+
+def _mixed(run: Run, stage: str) -> Parts:
+    """The target text of every language with what ``mixture`` says of it."""
+    return [run.labelled(corpus, mixture(run, corpus, stage)) for corpus in run.targets.values()]
+
+
+def _fit_mplm(run: Run, stage: str, parts: Parts) -> FitResult:
+    """Distil the untouched mPLM on those texts; every language weighs the same."""
+    recipe = run.recipe.mplm
+    if stage == "mplm-naive" and run.recipe.balance.naive == "heads":
+        recipe = replace(recipe, train_layers=0, heads="probe")
+    tokenizer = run.mplm_tokenizer()
+    model = _untrained(run, recipe)
+    train, held_out = (_joined(run, which, tokenizer) for which in zip(*parts, strict=True))
+    precision = run.precision()
+
+    def probe() -> None:
+        probe_heads(
+            model,
+            train,
+            pad_id=model.pad_id,
+            device=run.device,
+            autocast=lambda: autocast_for(run.device, precision),
+        )
+
+    result = run.fit(
+        model,
+        train,
+        held_out,
+        _settings(run, recipe, languages=len(parts)),
+        stage=stage,
+        pad_id=model.pad_id,
+        accelerator=make_accelerator(run.recipe.device, precision),
+        prepare=probe if recipe.heads == "probe" else None,
+    )
+    if run.accelerator.is_main_process:
+        save_mplm(model, tokenizer, run.layout.mplm_of(stage))
+    run.finish(stage, result, {"parameters": count_parameters(model), "texts": len(train)})
+    return result
+
+
+def _untrained(run: Run, recipe: MplmRecipe) -> MultilingualModel:
+    torch.manual_seed(run.recipe.seed)
+    encoder = load_encoder(recipe.name)
+    model = MultilingualModel(encoder, labels=run.teachers.labels, tags=run.teachers.tags)
+    if recipe.layers:
+        model.keep_layers(recipe.layers)
+    if recipe.train_layers >= 0:
+        model.train_layers(recipe.train_layers)
+    elif recipe.freeze_embeddings:
+        model.freeze_embeddings()
+    return model
+
+
+def _settings(run: Run, recipe: MplmRecipe, *, languages: int) -> StepRecipe:
+    settings, balance = run.recipe.step1, run.recipe.balance
+    if not recipe.train_layers:
+        # Without layers to train, the probe is the whole step: one evaluation of it, no update.
+        return replace(settings, epochs=0.0)
+    return replace(settings, epochs=balance.epochs) if languages > 1 and balance.epochs else settings
+
+
+def _joined(run: Run, parts: Sequence[Labelled], tokenizer: MultilingualTokenizer) -> TrainingSet:
+    return join_sets([(part.lang, run.training_set(part, tokenizer.encode)) for part in parts])
+
+
+def _translated(run: Run, lang: str, spec: str) -> tuple[Labelled, Labelled]:
+    """The English text in another language, with the English soft labels."""
+    translator = open_translator(spec, source=SOURCE_LANGUAGE, target=lang, device=run.device.type)
+    name = run.recipe.data.segmenters.get(lang)
+    found = []
+    for part in run.english:
+        with run.processes.main_process_first():
+            result = translated(
+                part,
+                lang,
+                translator,
+                cache=TranslationCache(run.layout.translations),
+                cut=segmenter(lang, name) if run.tagging else None,
+                space=run.space,
+                temperature=run.recipe.balance.temperature,
+                progress=run.progress,
+            )
+        if result.left_out:
+            run.progress.note(
+                f"{lang}: {result.left_out} of {len(part)} translations left out: empty, failed or twice"
+            )
+        found.append(result.labelled)
+    return found[0], found[1]

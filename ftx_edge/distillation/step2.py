@@ -1,0 +1,132 @@
+"""KD-2: a compact student learns the mPLM's distributions on target text (paper, section 2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer
+
+from ftx_edge.batches import TrainingSet
+from ftx_edge.data import Utterance, write_jsonl
+from ftx_edge.distillation.augment import augment
+from ftx_edge.distillation.corpus import Corpus
+from ftx_edge.distillation.fit import FitResult, make_accelerator
+from ftx_edge.distillation.mplm_teacher import teacher_of
+from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
+from ftx_edge.distillation.start import start_from_mplm
+from ftx_edge.distillation.step1 import mixture
+from ftx_edge.mplm.model import load_mplm
+from ftx_edge.soft_labels import Teacher
+from ftx_edge.students.model import Student, build_student, count_parameters, save_student
+from ftx_edge.tokenization import UNSPACED, encode, train_tokenizer
+from ftx_edge.translation import TranslationCache, open_translator, translate_texts
+from ftx_edge.trimming import trimmed_tokenizer
+from ftx_edge.words import segmenter
+
+
+def step2(run: Run, corpus: Corpus) -> FitResult:
+    """Distil a student of the language of ``corpus``, and write it."""
+    stage = f"students/{corpus.lang}"
+    teacher = _teacher(run, corpus)
+    tokenizer = _tokenizer(run, corpus)
+    student = _untrained(run, corpus, tokenizer, teacher)
+    train, held_out = _sets(run, corpus, tokenizer, teacher)
+    result = run.fit(
+        student,
+        train,
+        held_out,
+        run.recipe.step2,
+        stage=stage,
+        key=corpus.fingerprint,
+        pad_id=0,
+        accelerator=make_accelerator(run.recipe.device, run.precision(large=False)),
+    )
+    if run.accelerator.is_main_process:
+        save_student(student, tokenizer, run.layout.student(corpus.lang))
+        write_jsonl(run.layout.held_out(corpus.lang), [Utterance(text) for text in corpus.held_out])
+    figures = {
+        "parameters": count_parameters(student),
+        "texts": len(train),
+        "segmenter": corpus.segmenter,
+    }
+    run.finish(stage, result, figures)
+    return result
+
+
+def _teacher(run: Run, corpus: Corpus) -> Teacher:
+    if run.recipe.balance.students:
+        return mixture(run, corpus, "mplm")
+    return teacher_of(run, corpus, "mplm")
+
+
+def _tokenizer(run: Run, corpus: Corpus) -> Tokenizer:
+    recipe = run.recipe.student
+    words = corpus.train_words if corpus.lang in UNSPACED else None
+    options = {"vocab_size": recipe.vocab_size, "max_length": recipe.max_length}
+    if recipe.init == "mplm":
+        backend = run.mplm_tokenizer().backend
+        return trimmed_tokenizer(backend, corpus.train, lang=corpus.lang, words=words, **options)
+    return train_tokenizer(corpus.train, lang=corpus.lang, words=words, **options)
+
+
+def _untrained(run: Run, corpus: Corpus, tokenizer: Tokenizer, teacher: Teacher) -> Student:
+    recipe = run.recipe.student
+    config = recipe.config(vocab_size=tokenizer.get_vocab_size(), labels=teacher.labels, tags=teacher.tags)
+    student = build_student(config, seed=run.recipe.seed)
+    if recipe.init != "random":
+        _start(run, student, tokenizer, corpus)
+    return student
+
+
+def _start(run: Run, student: Student, tokenizer: Tokenizer, corpus: Corpus) -> None:
+    """Embeddings from the mPLM that step 1 left, over the training text."""
+    model, mplm_tokenizer = load_mplm(run.layout.mplm)
+    run.progress.start(f"embeddings from the mPLM, {corpus.lang}", len(corpus.train))
+    count = start_from_mplm(
+        student,
+        tokenizer,
+        model,
+        mplm_tokenizer,
+        corpus.train,
+        corpus.train_words if run.tagging else None,
+        device=run.device,
+        precision=run.precision(),
+    )
+    run.progress.finish(f"{count} of {tokenizer.get_vocab_size()} pieces occur in the text")
+
+
+def _sets(
+    run: Run, corpus: Corpus, tokenizer: Tokenizer, teacher: Teacher
+) -> tuple[TrainingSet, TrainingSet]:
+    """What the student trains on, and what it is selected on."""
+    training = _augmented(run, corpus) if run.recipe.augment.share else corpus
+    train, held_out = run.labelled(training, teacher)
+    train_set, held_out_set = (
+        run.training_set(part, lambda texts, _words: encode(tokenizer, texts)) for part in (train, held_out)
+    )
+    return train_set, held_out_set
+
+
+def _augmented(run: Run, corpus: Corpus) -> Corpus:
+    """The corpus with new texts in its training part (paper, section 2.3.2)."""
+    recipe, lang = run.recipe.augment, corpus.lang
+    round_trip = None
+    if "round-trip" in recipe.methods:
+        device = run.device.type
+        translators = (
+            open_translator(recipe.there[lang], source=lang, target=SOURCE_LANGUAGE, device=device),
+            open_translator(recipe.back[lang], source=SOURCE_LANGUAGE, target=lang, device=device),
+        )
+        cache = TranslationCache(run.layout.translations)
+
+        def round_trip(texts: Sequence[str]) -> list[str]:
+            for translator in translators:
+                found = translate_texts(texts, translator, cache=cache, progress=run.progress)
+                texts = [translation.translation for translation in found]
+            return list(texts)
+
+    cut = segmenter(lang, run.recipe.data.segmenters.get(lang))
+    with run.processes.main_process_first():
+        augmented = augment(corpus, recipe, seed=run.recipe.seed, cut=cut, round_trip=round_trip)
+    run.progress.note(f"{lang}: {len(augmented.train) - len(corpus.train)} texts made from others")
+    return augmented
