@@ -46,6 +46,8 @@ class FitState:
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     finished: bool = False
+    scaler: dict[str, Any] = field(default_factory=dict)
+    """Of the loss in fp16; empty in other precisions."""
 
 
 @dataclass(frozen=True)
@@ -297,6 +299,8 @@ class Fit:
         """Weights, best weights, optimizer and state."""
         if not self.accelerator.is_main_process:
             return
+        if self.accelerator.scaler is not None:
+            self.state.scaler = self.accelerator.scaler.state_dict()
         tensors = {f"best/{n}": t for n, t in self.best.items()}
         if not self.state.finished:
             tensors |= {f"model/{n}": p.detach() for n, p in self.trainable.items()}
@@ -321,6 +325,8 @@ class Fit:
         if found.finished:
             return
         self._copy_into({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
+        if self.accelerator.scaler is not None and found.scaler:
+            self.accelerator.scaler.load_state_dict(found.scaler)
         for name, parameter in self.trainable.items():
             parts = {p: f"optimizer/{p}/{name}" for p in ("step", "exp_avg", "exp_avg_sq")}
             if parts["step"] in tensors:

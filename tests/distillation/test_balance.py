@@ -14,8 +14,7 @@ pytest.importorskip("torch")
 from safetensors.numpy import load_file
 
 from ftx_edge.batches import TrainingSet, collate
-from ftx_edge.distillation import distill
-from ftx_edge.distillation import step1
+from ftx_edge.distillation import distill, step1
 from ftx_edge.distillation.balance import Labelled, aligned_tags, join_sets, translated
 from ftx_edge.distillation.progress import Silent
 from ftx_edge.errors import FtxError, UsageError

@@ -279,6 +279,30 @@ def test_a_killed_fit_ends_in_the_same_weights(run, kill_after, progress, step, 
         assert f"stage: resumes at step {step - 1}" in progress.notes
 
 
+def test_the_scale_of_the_loss_in_fp16_is_resumed(tmp_path, kill_after, progress, monkeypatch):
+    """On the processor, in fp32: the scale doubles every second step, until the loss in it overflows."""
+
+    def run(model, name):
+        accelerator = make_accelerator("cpu", "fp32")
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120, growth_interval=2)
+        Fit(
+            model, TRAIN, HELD_OUT, SETTINGS, key="k", checkpoint=tmp_path / name, pad_id=0, seed=0,
+            accelerator=accelerator, progress=progress, stage="stage",
+        ).run()  # fmt: skip
+        return accelerator.scaler.state_dict()
+
+    whole, resumed = student(), student()
+    expected = run(whole, "whole")
+    assert expected["scale"] != 2.0**120
+    kill_after(10)
+    with pytest.raises(Killed):
+        run(student(), "killed")
+    monkeypatch.undo()
+    assert run(resumed, "killed") == expected
+    assert "stage: resumes at step 9" in progress.notes
+    assert same(weights(resumed), weights(whole))
+
+
 def test_a_finished_fit_is_taken_from_its_checkpoint(run, monkeypatch):
     model = student()
     expected = run(model)
