@@ -24,6 +24,8 @@ BALANCES = ("none", "neighbours", "translations")
 AUGMENTATIONS = ("drop", "mask", "crop", "mix", "round-trip")
 HEADS = ("probe", "random")
 NAIVES = ("heads", "whole", "none")
+_NOT_USED = ("english = 0.0",)
+"""Fields that are younger than runs which go on without them."""
 _LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
@@ -158,8 +160,24 @@ class BalanceRecipe:
 
 
 @dataclass(frozen=True)
+class EnsembleRecipe:
+    """Further teachers, each counting as much as the first: the mean of their probabilities is learned.
+
+    Args:
+        labels: classifiers averaged with ``teacher.label``.
+        tags: taggers averaged with ``teacher.tag``.
+        mplms: folders of finished runs whose mPLM teaches step 2 together with this run's: of another seed,
+            another encoder, or another way through step 1.
+    """
+
+    labels: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    mplms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class AugmentRecipe:
-    """More target text for step 2, made from what is there; the mPLM labels whatever comes out.
+    """More text for step 2; the mPLM labels whatever comes out.
 
     Args:
         share: texts made for each text; 0 makes none.
@@ -168,6 +186,8 @@ class AugmentRecipe:
         rate: share of the words that ``drop`` and ``mask`` take.
         there: translators of a language into English, for ``round-trip``.
         back: translators of English into the language, likewise.
+        english: English texts for each target text that students learn from as well (bilingual step 2), at
+            most all there are; selection stays on target text.
     """
 
     share: float = 0.0
@@ -175,6 +195,7 @@ class AugmentRecipe:
     rate: float = 0.2
     there: dict[str, str] = field(default_factory=dict)
     back: dict[str, str] = field(default_factory=dict)
+    english: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -223,6 +244,7 @@ class Recipe:
     student: StudentRecipe = field(default_factory=StudentRecipe)
     balance: BalanceRecipe = field(default_factory=BalanceRecipe)
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
+    ensemble: EnsembleRecipe = field(default_factory=EnsembleRecipe)
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
@@ -288,6 +310,9 @@ class Recipe:
                     raise UsageError(f"{name}.{what} must be above 0, not {getattr(step, what)}")
         self._check_balance()
         self._check_augment()
+        for head, more in (("label", self.ensemble.labels), ("tag", self.ensemble.tags)):
+            if more and not getattr(self.teacher, head):
+                raise UsageError(f"ensemble.{head}s adds to teacher.{head}, which is not set")
 
     def _check_balance(self) -> None:
         balance = self.balance
@@ -308,8 +333,10 @@ class Recipe:
 
     def _check_augment(self) -> None:
         augment = self.augment
-        if augment.share < 0 or not 0 < augment.rate < 1:
-            raise UsageError("augment.share must not be below 0, augment.rate must be between 0 and 1")
+        if min(augment.share, augment.english) < 0:
+            raise UsageError("augment.share and augment.english must not be below 0")
+        if not 0 < augment.rate < 1:
+            raise UsageError(f"augment.rate {augment.rate}: a share between 0 and 1")
         if augment.share and not augment.methods:
             raise UsageError(f"augment.methods is empty: choose from {', '.join(AUGMENTATIONS)}")
         for method in augment.methods:
@@ -323,18 +350,20 @@ class Recipe:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a student may change. The device is no part of it, nor are tables that ask for
-        nothing, nor, unless step 1 learns from their text, the target languages: a run may be given more of
-        them later.
+        """Changes when a student may change. The device is no part of it, nor are tables and later fields
+        that ask for nothing, nor, unless step 1 learns from their text, the target languages: a run may be
+        given more of them later.
         """
         balanced = self.balance.method == "neighbours"
         targets = {lang: "" for lang in sorted(self.data.targets)} if balanced else {}
         data = dataclasses.replace(self.data, targets=targets)
-        idle = ["balance"] * (self.balance.method == "none") + ["augment"] * (self.augment.share == 0)
+        idle = ["balance"] * (self.balance.method == "none")
+        idle += ["augment"] * (self.augment.share == 0 and self.augment.english == 0)
+        idle += ["ensemble"] * (self.ensemble == EnsembleRecipe())
         lines, table = [], ""
         for line in dataclasses.replace(self, device="auto", data=data).to_toml().splitlines():
             table = line.strip("[]").partition(".")[0] if line.startswith("[") else table
-            if table not in idle:
+            if table not in idle and line not in _NOT_USED:
                 lines.append(line)
         return sha256_of_text("\n".join(lines).rstrip("\n") + "\n")
 

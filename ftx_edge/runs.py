@@ -16,6 +16,8 @@ from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.files import remove, write_atomically
 from ftx_edge.recipe import Recipe
 
+OTHER_MPLM = "mPLM of"
+"""How the inputs of a run begin that step 2 alone reads."""
 _VERSIONED = ("ftx-edge", "torch", "transformers", "tokenizers", "accelerate", "numpy", "onnx", "onnxruntime")
 
 
@@ -174,12 +176,12 @@ def take_over_step1(other: RunLayout, layout: RunLayout) -> None:
     inputs = {"source text", "teacher"}
     stages = {"mplm": "mplm"}
     if mine.balance != other_recipe.balance or (
-        mine.balance.method != "none" and record["inputs"] != theirs["inputs"]
+        mine.balance.method != "none" and _step1_inputs(record) != _step1_inputs(theirs)
     ):
         stages = _naive_stage(mine, other_recipe)
         if not stages:
             same.append("balance")
-            inputs |= record["inputs"].keys() | theirs["inputs"].keys()
+            inputs |= _step1_inputs(record).keys() | _step1_inputs(theirs).keys()
     differing = [name for name in same if getattr(mine, name) != getattr(other_recipe, name)]
     differing += sorted(k for k in inputs if theirs["inputs"].get(k) != record["inputs"].get(k))
     if differing:
@@ -188,6 +190,10 @@ def take_over_step1(other: RunLayout, layout: RunLayout) -> None:
     for theirs_stage, stage in stages.items():
         _link(other.mplm_of(theirs_stage), layout.mplm_of(stage))
         finish_stage(layout, stage, theirs["stages"][theirs_stage])
+
+
+def _step1_inputs(record: Mapping[str, Any]) -> dict[str, str]:
+    return {k: v for k, v in record["inputs"].items() if not k.startswith(OTHER_MPLM)}
 
 
 def _naive_stage(mine: Recipe, other: Recipe) -> dict[str, str]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import Tensor
 
 from ftx_edge.distillation.corpus import Corpus
+from ftx_edge.distillation.ensemble import averaged
 from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
 from ftx_edge.forward import autocast_for
 from ftx_edge.mplm.model import load_mplm
 from ftx_edge.mplm.states import read_shift, save_center, states_of
+from ftx_edge.recipe import Recipe
+from ftx_edge.runs import RunLayout
+from ftx_edge.soft_labels import Teacher
 from ftx_edge.teachers import CheckedTeacher
 from ftx_edge.teachers.run import mplm_teacher
 
@@ -16,34 +22,55 @@ MOST_CENTERED = 2000
 """Texts of a language whose mean state is taken."""
 
 
-def teacher_of(run: Run, corpus: Corpus, stage: str) -> CheckedTeacher:
+def teacher_of(run: Run, corpus: Corpus, stage: str) -> Teacher:
     """The mPLM after a stage of step 1, moved to the language of ``corpus`` where the recipe says so."""
+    shift = (
+        _shift(run, corpus, run.layout.mplm_of(stage), stage) if _moves(run.recipe, corpus, stage) else None
+    )
+    return _opened(run, run.layout.mplm_of(stage), shift)
+
+
+def teacher_of_students(run: Run, corpus: Corpus) -> Teacher:
+    """The mPLM of this run, averaged with those of the runs that ``ensemble.mplms`` names."""
+    teachers = [("this run's mPLM", teacher_of(run, corpus, "mplm"))]
+    for number, folder in enumerate(run.recipe.ensemble.mplms, start=1):
+        other, shift = RunLayout(Path(folder)), None
+        if _moves(Recipe.read(other.recipe), corpus, "mplm"):
+            shift = _shift(run, corpus, other.mplm, f"ensemble{number}")
+        teachers.append((folder, _opened(run, other.mplm, shift)))
+    return averaged(teachers, alignment=run.recipe.alignment)
+
+
+def _opened(run: Run, folder: Path, shift: Tensor | None) -> Teacher:
     teacher = mplm_teacher(
-        run.layout.mplm_of(stage),
+        folder,
         device=run.device,
         precision=run.precision(),
         whole_words=run.recipe.alignment == "first-subword",
-        shift=_shift(run, corpus, stage),
+        shift=shift,
     )
     return CheckedTeacher(teacher, "mPLM")
 
 
-def _shift(run: Run, corpus: Corpus, stage: str) -> Tensor | None:
-    """How far the language's texts lie from the English ones; measured once, kept in the run.
+def _moves(recipe: Recipe, corpus: Corpus, stage: str) -> bool:
+    """Whether texts of the language are laid on the English ones.
 
-    None for a language whose text step 1 learned from: its head knows where that lies.
+    Not for a language whose text step 1 learned from: its head knows where that lies.
     """
-    if not (run.recipe.mplm.center and run.teachers.labels):
-        return None
-    balance = run.recipe.balance
+    balance = recipe.balance
+    if not (recipe.mplm.center and recipe.teacher.label) or corpus.lang == SOURCE_LANGUAGE:
+        return False
     if balance.method != "none" and corpus.lang in balance.translators:
-        return None
-    if balance.method == "neighbours" and stage != "mplm-naive":
-        return None
+        return False
+    return balance.method != "neighbours" or stage == "mplm-naive"
+
+
+def _shift(run: Run, corpus: Corpus, folder: Path, stage: str) -> Tensor:
+    """How far the language's texts lie from the English ones in an mPLM; measured once, kept in the run."""
     places = {lang: run.layout.center(lang, stage) for lang in (SOURCE_LANGUAGE, corpus.lang)}
     missing = [c for c in (run.source, corpus) if not places[c.lang].is_file()]
     if missing and run.accelerator.is_main_process:
-        model, tokenizer = load_mplm(run.layout.mplm_of(stage))
+        model, tokenizer = load_mplm(folder)
         for part in missing:
             rows = range(0, len(part.train), max(1, len(part.train) // MOST_CENTERED))
             words = [part.train_words[i] for i in rows] if run.tagging and part.train_words else None

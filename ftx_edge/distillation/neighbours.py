@@ -190,11 +190,12 @@ class NeighbourTeacher:
 
 
 class MixedTeacher:
-    """The geometric mean of what several teachers say; for tags, a word at a time.
+    """The mean of what several teachers say; for tags, a word at a time.
 
     Args:
         teachers: with the same labels and tags.
-        weights: how much each counts; None stands for all the same.
+        weights: how much each counts, 1 in all; None stands for all the same.
+        mean: ``geometric`` or ``arithmetic``.
         alignment: how a word's distribution is read off units that are not words.
 
     Raises:
@@ -206,34 +207,40 @@ class MixedTeacher:
         teachers: Sequence[Teacher],
         *,
         weights: Sequence[float] | None = None,
+        mean: str = "geometric",
         alignment: str = "character-bridge",
     ) -> None:
-        self.teachers, self.alignment = tuple(teachers), alignment
+        self.teachers, self.mean, self.alignment = tuple(teachers), mean, alignment
         self.weights = tuple(weights or [1 / len(self.teachers)] * len(self.teachers))
         first = self.teachers[0]
         if any((t.labels, t.tags) != (first.labels, first.tags) for t in self.teachers):
             raise ValueError("teachers that are mixed must have the same labels and tags")
         self.labels, self.tags = first.labels, first.tags
         fingerprints = (t.fingerprint for t in self.teachers)
-        self.fingerprint = sha256_of_text("mixed", alignment, str(self.weights), *fingerprints)
+        name = "mixed" if mean == "geometric" else "averaged"
+        self.fingerprint = sha256_of_text(name, alignment, str(self.weights), *fingerprints)
 
     def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, C) float32."""
-        return geometric_mean([teacher.soft_labels(texts) for teacher in self.teachers], self.weights)
+        said = [teacher.soft_labels(texts) for teacher in self.teachers]
+        if self.mean == "geometric":
+            return geometric_mean(said, self.weights)
+        return np.average(said, axis=0, weights=self.weights).astype(np.float32)
 
     def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
         """A unit for each word of which any teacher knows; the mean is over those that do."""
-        logs, counts = np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
+        geometric = self.mean == "geometric"
+        sums, counts = np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
         for teacher, share in zip(self.teachers, self.weights, strict=True):
             probs, weight = tags_of_words(teacher.soft_tags(texts, words), words, mode=self.alignment)
             weight = weight * np.float32(share)
             if not len(counts):
-                logs, counts = np.zeros_like(probs), np.zeros_like(weight)
-            logs += weight[:, None] * np.log(np.maximum(probs, SMALLEST))
+                sums, counts = np.zeros_like(probs), np.zeros_like(weight)
+            sums += weight[:, None] * (np.log(np.maximum(probs, SMALLEST)) if geometric else probs)
             counts += weight
-        logs /= np.where(counts > 0, counts, 1)[:, None]
-        mixed = np.exp(logs - logs.max(axis=1, keepdims=True, initial=-np.inf))
-        mixed /= mixed.sum(axis=1, keepdims=True)
+        sums /= np.where(counts > 0, counts, 1)[:, None]
+        mixed = np.exp(sums - sums.max(axis=1, keepdims=True, initial=-np.inf)) if geometric else sums
+        mixed = mixed / mixed.sum(axis=1, keepdims=True).clip(SMALLEST)
         spans = [np.asarray(own, dtype=np.int32).reshape(-1, 2) for own in words]
         starts = np.concatenate([[0], np.cumsum([len(own) for own in spans])])
         told = counts > 0

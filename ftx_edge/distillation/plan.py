@@ -92,11 +92,13 @@ def plan(recipe: Recipe) -> Plan:
     for lang in recipe.data.targets:
         train = corpora[lang].train
         whole, part = divmod(recipe.augment.share, 1)
-        train = train * (1 + int(whole)) + train[: round(part * len(train))]
-        labelling = 2 * mplm_size * sum(_lengths(train)) / speed
+        read = english[: round(recipe.augment.english * len(train))]
+        train = train * (1 + int(whole)) + train[: round(part * len(train))] + read
+        labelling = 2 * mplm_size * sum(_lengths(train)) / speed * (1 + len(recipe.ensemble.mplms))
         stage = _stage(f"students/{lang}", recipe.step2, train, student_size, speed)
         stages.append(PlannedStage(stage.name, stage.utterances, stage.steps, stage.seconds + labelling))
-    names = [spec for spec in (recipe.teacher.label, recipe.teacher.tag) if spec]
+    more = recipe.ensemble
+    names = [s for s in (recipe.teacher.label, *more.labels, recipe.teacher.tag, *more.tags) if s]
     precision = resolve_precision(recipe.precision, device, large=True)
     return Plan(
         " + ".join(names), len(teachers.labels), len(teachers.tags), device.type, precision, tuple(stages)

@@ -19,8 +19,8 @@ from ftx_edge.distillation.neighbours import LabelledSource
 from ftx_edge.distillation.precision import resolve_precision
 from ftx_edge.distillation.progress import Progress, Silent
 from ftx_edge.distillation.source_teachers import open_teachers
-from ftx_edge.errors import FtxError
-from ftx_edge.files import remove, sha256_of_text
+from ftx_edge.errors import FtxError, UsageError
+from ftx_edge.files import remove, sha256_of, sha256_of_text
 from ftx_edge.mplm.model import (
     MultilingualTokenizer,
     default_prefix,
@@ -30,8 +30,15 @@ from ftx_edge.mplm.model import (
 )
 from ftx_edge.mplm.space import Space
 from ftx_edge.recipe import Recipe, StepRecipe
-from ftx_edge.runs import RunLayout, finish_stage, open_run, take_over_step1, write_metrics
-from ftx_edge.soft_labels import SoftLabelCache, Teacher
+from ftx_edge.runs import (
+    OTHER_MPLM,
+    RunLayout,
+    finish_stage,
+    open_run,
+    take_over_step1,
+    write_metrics,
+)
+from ftx_edge.soft_labels import SoftLabelCache, Teacher, WordSpans
 from ftx_edge.teachers.model import Encode
 from ftx_edge.tokenization import UNSPACED
 from ftx_edge.trimming import scored_pieces
@@ -62,6 +69,7 @@ class Run:
         inputs = {"source text": self.source.fingerprint, "teacher": self.teachers.fingerprint}
         self._key = sha256_of_text(recipe.fingerprint, *inputs.values())
         inputs |= {f"{lang} text": corpus.fingerprint for lang, corpus in self.targets.items()}
+        inputs |= {f"{OTHER_MPLM} {run}": _mplm_fingerprint(run) for run in recipe.ensemble.mplms}
         with self.processes.main_process_first():
             self.layout = open_run(out, recipe, inputs)
             if reuse is not None and self.accelerator.is_main_process:
@@ -103,16 +111,19 @@ class Run:
 
     def labelled(self, corpus: Corpus, teacher: Teacher) -> tuple[Labelled, Labelled]:
         """The training and the held-out texts with the teacher's distributions, from the cache if there."""
-        parts = ((corpus.train, corpus.train_words), (corpus.held_out, corpus.held_out_words))
-        found = []
-        for texts, words in parts:
-            self.progress.start(f"soft labels, {corpus.lang}", len(texts))
-            with self.processes.main_process_first():
-                labels = self._cache.labels(teacher, texts) if teacher.labels else None
-                tags = self._cache.tags(teacher, texts, words or ()) if teacher.tags else None
-            self.progress.finish(f"{len(texts)} utterances")
-            found.append(Labelled(corpus.lang, texts, words, labels, tags))
-        return found[0], found[1]
+        train = self.labelled_texts(corpus.lang, corpus.train, corpus.train_words, teacher)
+        return train, self.labelled_texts(corpus.lang, corpus.held_out, corpus.held_out_words, teacher)
+
+    def labelled_texts(
+        self, lang: str, texts: tuple[str, ...], words: tuple[WordSpans, ...] | None, teacher: Teacher
+    ) -> Labelled:
+        """Those texts with the teacher's distributions, from the cache if there."""
+        self.progress.start(f"soft labels, {lang}", len(texts))
+        with self.processes.main_process_first():
+            labels = self._cache.labels(teacher, texts) if teacher.labels else None
+            tags = self._cache.tags(teacher, texts, words or ()) if teacher.tags else None
+        self.progress.finish(f"{len(texts)} utterances")
+        return Labelled(lang, texts, words, labels, tags)
 
     def training_set(self, part: Labelled, encode_texts: Encode) -> TrainingSet:
         """The learner's subwords with the teacher's distributions."""
@@ -181,3 +192,11 @@ class Run:
             words=self.tagging or lang in UNSPACED,
             segmenter_name=self.recipe.data.segmenters.get(lang),
         )
+
+
+def _mplm_fingerprint(folder: str) -> str:
+    """Of the mPLM of another run."""
+    layout = RunLayout(Path(folder))
+    if "mplm" not in layout.read_record()["stages"]:
+        raise UsageError(f"ensemble.mplms: step 1 of {folder} is not done: distil it first")
+    return sha256_of_text(*(sha256_of(layout.mplm / f"{part}.safetensors") for part in ("model", "heads")))

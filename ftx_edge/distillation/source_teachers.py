@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ftx_edge.distillation.ensemble import averaged
 from ftx_edge.errors import DataError, UsageError
 from ftx_edge.files import sha256_of_text
 from ftx_edge.recipe import Recipe
@@ -44,10 +45,13 @@ def open_teachers(recipe: Recipe, *, device: str) -> SourceTeachers:
     for path in (recipe.data.source, *recipe.data.targets.values()):
         if not Path(path).exists():
             raise DataError("no such file", path=path)
-    label = open_teacher(recipe.teacher.label, device=device) if recipe.teacher.label else None
-    tag = open_teacher(recipe.teacher.tag, tagging=True, device=device) if recipe.teacher.tag else None
-    if label is not None and not label.labels:
-        raise UsageError(
-            f"teacher.label {recipe.teacher.label} is a tagger: name it teacher.tag (--tag-teacher)"
-        )
+    teacher, more = recipe.teacher, recipe.ensemble
+    classifiers = [(s, open_teacher(s, device=device)) for s in (teacher.label, *more.labels) if s]
+    taggers = [(s, open_teacher(s, tagging=True, device=device)) for s in (teacher.tag, *more.tags) if s]
+    for spec, classifier in classifiers:
+        if not classifier.labels:
+            raise UsageError(f"teacher.label {spec} is a tagger: name it teacher.tag (--tag-teacher)")
+    alignment = recipe.alignment
+    label = averaged(classifiers, head="labels", alignment=alignment) if classifiers else None
+    tag = averaged(taggers, head="tags", alignment=alignment) if taggers else None
     return SourceTeachers(label, tag)

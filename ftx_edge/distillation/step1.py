@@ -46,8 +46,8 @@ def step1(run: Run) -> FitResult:
     return _fit_mplm(run, "mplm", [*parts, *_mixed(run, stage)])
 
 
-def mixture(run: Run, corpus: Corpus, stage: str) -> Teacher:
-    """What the English neighbours and an mPLM of this run (none for "") say of target text."""
+def mixture(run: Run, corpus: Corpus, mplm: Teacher | None) -> Teacher:
+    """What the English neighbours and an mPLM, if there is one yet, say of target text."""
     balance = run.recipe.balance
     neighbours = NeighbourTeacher(
         run.labelled_source,
@@ -57,18 +57,22 @@ def mixture(run: Run, corpus: Corpus, stage: str) -> Teacher:
         temperature=balance.temperature,
         propagation=balance.propagation,
     )
-    if not stage:
+    if mplm is None:
         return neighbours
     return MixedTeacher(
-        [neighbours, teacher_of(run, corpus, stage)],
+        [neighbours, mplm],
         weights=[balance.weight, 1 - balance.weight],
         alignment=run.recipe.alignment,
     )
 
 
 def _mixed(run: Run, stage: str) -> Parts:
-    """The target text of every language with what ``mixture`` says of it."""
-    return [run.labelled(corpus, mixture(run, corpus, stage)) for corpus in run.targets.values()]
+    """The target text of every language with what the neighbours and the mPLM after ``stage`` say of it."""
+    found = []
+    for corpus in run.targets.values():
+        mplm = teacher_of(run, corpus, stage) if stage else None
+        found.append(run.labelled(corpus, mixture(run, corpus, mplm)))
+    return found
 
 
 def _fit_mplm(run: Run, stage: str, parts: Parts) -> FitResult:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tokenizers import Tokenizer
 
 from ftx_edge.batches import TrainingSet
 from ftx_edge.data import Utterance, write_jsonl
 from ftx_edge.distillation.augment import augment
+from ftx_edge.distillation.balance import join_sets
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.fit import FitResult, make_accelerator
-from ftx_edge.distillation.mplm_teacher import teacher_of
+from ftx_edge.distillation.labelled import Labelled
+from ftx_edge.distillation.mplm_teacher import teacher_of_students
 from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
 from ftx_edge.distillation.start import start_from_mplm
 from ftx_edge.distillation.step1 import mixture
@@ -28,9 +32,11 @@ def step2(run: Run, corpus: Corpus) -> FitResult:
     """Distil a student of the language of ``corpus``, and write it."""
     stage = f"students/{corpus.lang}"
     teacher = _teacher(run, corpus)
-    tokenizer = _tokenizer(run, corpus)
-    student = _untrained(run, corpus, tokenizer, teacher)
-    train, held_out = _sets(run, corpus, tokenizer, teacher)
+    english = _english(run, corpus)
+    read = _with(corpus, english)
+    tokenizer = _tokenizer(run, read)
+    student = _untrained(run, read, tokenizer, teacher)
+    train, held_out = _sets(run, corpus, english, tokenizer, teacher)
     result = run.fit(
         student,
         train,
@@ -54,9 +60,34 @@ def step2(run: Run, corpus: Corpus) -> FitResult:
 
 
 def _teacher(run: Run, corpus: Corpus) -> Teacher:
-    if run.recipe.balance.students:
-        return mixture(run, corpus, "mplm")
-    return teacher_of(run, corpus, "mplm")
+    mplm = teacher_of_students(run, corpus)
+    return mixture(run, corpus, mplm) if run.recipe.balance.students else mplm
+
+
+def _english(run: Run, corpus: Corpus) -> Corpus:
+    """The English texts that the student learns from as well, by ``seed`` alone; often none."""
+    source = run.source
+    count = min(len(source.train), round(run.recipe.augment.english * len(corpus.train)))
+    if not count:
+        return Corpus(SOURCE_LANGUAGE, (), (), 0)
+    rows = list(range(len(source.train)))
+    random.Random(f"{run.recipe.seed} english").shuffle(rows)
+    chosen = sorted(rows[:count])
+    texts = tuple(source.train[row] for row in chosen)
+    if source.train_words is not None:
+        words = tuple(source.train_words[row] for row in chosen)
+    else:
+        cut = segmenter(SOURCE_LANGUAGE, run.recipe.data.segmenters.get(SOURCE_LANGUAGE))
+        words = tuple(tuple(cut(text)) for text in texts)
+    return Corpus(SOURCE_LANGUAGE, texts, (), 0, words)
+
+
+def _with(corpus: Corpus, english: Corpus) -> Corpus:
+    """All that the student reads; still a corpus of its language."""
+    words = corpus.train_words
+    if words is not None and english.train_words is not None:
+        words += english.train_words
+    return replace(corpus, train=corpus.train + english.train, train_words=words)
 
 
 def _tokenizer(run: Run, corpus: Corpus) -> Tokenizer:
@@ -96,15 +127,21 @@ def _start(run: Run, student: Student, tokenizer: Tokenizer, corpus: Corpus) -> 
 
 
 def _sets(
-    run: Run, corpus: Corpus, tokenizer: Tokenizer, teacher: Teacher
+    run: Run, corpus: Corpus, english: Corpus, tokenizer: Tokenizer, teacher: Teacher
 ) -> tuple[TrainingSet, TrainingSet]:
-    """What the student trains on, and what it is selected on."""
+    """What the student trains on, and what it is selected on: target text alone."""
+
+    def encoded(part: Labelled) -> TrainingSet:
+        return run.training_set(part, lambda texts, _words: encode(tokenizer, texts))
+
     training = _augmented(run, corpus) if run.recipe.augment.share else corpus
-    train, held_out = run.labelled(training, teacher)
-    train_set, held_out_set = (
-        run.training_set(part, lambda texts, _words: encode(tokenizer, texts)) for part in (train, held_out)
-    )
-    return train_set, held_out_set
+    train, held_out = (encoded(part) for part in run.labelled(training, teacher))
+    if not english.train:
+        return train, held_out
+    english_teacher = teacher_of_students(run, english)
+    part = run.labelled_texts(english.lang, english.train, english.train_words, english_teacher)
+    # Under one name, so that every text weighs the same, whatever its language.
+    return join_sets([(corpus.lang, train), (corpus.lang, encoded(part))]), held_out
 
 
 def _augmented(run: Run, corpus: Corpus) -> Corpus:

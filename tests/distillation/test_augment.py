@@ -128,7 +128,8 @@ def test_a_run_trains_its_student_on_more_text(tiny_world, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"augment.share": -1.0}, "augment.share must not be below 0"),
+        ({"augment.share": -1.0}, "augment.share and augment.english must not be below 0"),
+        ({"augment.english": -1.0}, "augment.share and augment.english must not be below 0"),
         ({"augment.methods": ("shuffle",)}, "unknown augment.methods 'shuffle'"),
         ({"augment.share": 1.0, "augment.methods": ()}, "augment.methods is empty"),
         ({"augment.share": 1.0, "augment.methods": ("round-trip",)}, "round-trip needs a translator of pt"),

@@ -1,0 +1,63 @@
+"""Several teachers as one: what they say, averaged.
+
+The arithmetic mean of probabilities: to learn from it is, but for a constant, to minimise the mean of the KL
+divergences from all teachers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftx_edge.distillation.neighbours import MixedTeacher
+from ftx_edge.errors import UsageError
+from ftx_edge.files import sha256_of_text
+from ftx_edge.soft_labels import SoftTags, Teacher, WordSpans
+
+
+def averaged(teachers: Sequence[tuple[str, Teacher]], *, head: str = "", alignment: str) -> Teacher:
+    """The mean of teachers that know the same labels and tags, in whatever order; one stays as it is.
+
+    Args:
+        teachers: with what they are called in messages; the first one's order of labels and tags is taken.
+        head: ``labels`` or ``tags`` where only that head is asked; "" for all that the first one has.
+        alignment: how a word's tags are read off units that are not words; the mean is over words.
+
+    Raises:
+        UsageError: one knows other labels or tags; lists the difference.
+    """
+    first_name, first = teachers[0]
+    if len(teachers) == 1:
+        return first
+    labels = first.labels if head != "tags" else ()
+    tags = first.tags if head != "labels" else ()
+    for name, teacher in teachers[1:]:
+        for what, mine, theirs in (("label", labels, teacher.labels), ("tag", tags, teacher.tags)):
+            if mine and (differing := sorted(set(mine) ^ set(theirs))):
+                raise UsageError(
+                    f"{first_name} and {name} cannot be averaged: only one of them knows the {what} "
+                    f"{', '.join(differing)}"
+                )
+    ordered = [InOrder(teacher, labels, tags) for _, teacher in teachers]
+    return MixedTeacher(ordered, mean="arithmetic", alignment=alignment)
+
+
+class InOrder:
+    """A teacher with the columns of another; heads that are not asked for are left out."""
+
+    def __init__(self, teacher: Teacher, labels: tuple[str, ...], tags: tuple[str, ...]) -> None:
+        self.teacher, self.labels, self.tags = teacher, labels, tags
+        self.fingerprint = sha256_of_text(teacher.fingerprint, *labels, "\0", *tags)
+        self._label_columns = [teacher.labels.index(label) for label in labels]
+        self._tag_columns = [teacher.tags.index(tag) for tag in tags]
+
+    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, C) float32."""
+        return self.teacher.soft_labels(texts)[:, self._label_columns]
+
+    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
+        """Units as the teacher cuts them."""
+        found = self.teacher.soft_tags(texts, words)
+        return SoftTags(self.tags, found.offsets, found.probs[:, self._tag_columns], found.splits)
