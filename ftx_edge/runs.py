@@ -6,7 +6,9 @@ import json
 import os
 import platform
 import shutil
+import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -197,16 +199,25 @@ def _naive_stage(mine: Recipe, other: Recipe) -> dict[str, str]:
 
 
 def _link(source: Path, target: Path) -> None:
-    """The same files at another place, without their bytes a second time where the disk can."""
+    """The same files at another place, without their bytes a second time where the disk can.
+
+    The other run may still be at work: what it is writing is left out, and a database, which grows in place,
+    is copied.
+    """
 
     def link(one: str, two: str) -> None:
+        if one.endswith(".sqlite"):
+            with closing(sqlite3.connect(one)) as whole, closing(sqlite3.connect(two)) as copy:
+                whole.backup(copy)
+            return
         try:
             os.link(one, two)
         except OSError:
             shutil.copyfile(one, two)
 
     remove(target)
-    shutil.copytree(source, target, copy_function=link)
+    unfinished = shutil.ignore_patterns(".*.tmp", "*.sqlite-*")
+    shutil.copytree(source, target, copy_function=link, ignore=unfinished)
 
 
 def finish_stage(layout: RunLayout, stage: str, figures: Mapping[str, Any]) -> None:
