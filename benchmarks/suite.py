@@ -1,6 +1,6 @@
-"""A suite: one TOML file that describes a grid sources x mPLMs x methods x students x seeds over one data set.
+"""A suite: one TOML file that describes a grid sources x mPLMs x methods x students x seeds over a data set.
 
-``docs/benchmarks.md`` explains the file. What is here only reads it and lists its cells; ``suite_run`` does them.
+``docs/benchmarks.md`` explains the file. Here it is read and its cells are listed; ``suite_run`` does them.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class SuiteBaselines:
 class Cell:
     """One piece of work: a run with a student (several languages), or something that is only scored.
 
-    ``mplm``, ``student`` and ``seed`` are None where the method has none; ``alone``: other languages have cells
-    of their own.
+    ``mplm``, ``student`` and ``seed`` are None where the method has none; ``alone``: its language has a cell of
+    its own.
     """
 
     source: str

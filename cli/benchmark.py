@@ -111,13 +111,14 @@ def accuracy_cli(
     """
     from ftx_edge import benchmark_accuracy
 
+    which: Literal["too", "only", "none"] = "too" if tables is None else "only" if tables else "none"
     with progress() as shown:
         report = benchmark_accuracy(
             suite,
             only=only or (),
             quick=quick,
             dry_run=dry_run,
-            tables={None: "too", True: "only", False: "none"}[tables],
+            tables=which,
             jobs=jobs,
             progress=shown,
         )

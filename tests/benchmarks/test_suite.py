@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,8 +19,8 @@ from ftx_edge.errors import DataError, UsageError
 
 def _suite_text(world, folder, more=""):
     rows = [json.loads(line) for line in world.test.read_text(encoding="utf-8").splitlines()]
-    predictions = world.teacher.removeprefix("recorded:")
-    english = [json.loads(line) for line in open(predictions, encoding="utf-8")][::3]
+    predictions = Path(world.teacher.removeprefix("recorded:")).read_text(encoding="utf-8")
+    english = [json.loads(line) for line in predictions.splitlines()[::3]]
     labelled = [{"text": r["text"], "label": max(r["probs"], key=r["probs"].get)} for r in english]
     for lang, part in (("en", labelled), ("pt", rows), ("de", rows)):
         lines = "".join(json.dumps(row) + "\n" for row in part)
