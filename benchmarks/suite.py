@@ -90,8 +90,8 @@ class SuiteBaselines:
 class Cell:
     """One piece of work: a run with a student (several languages), or something that is only scored.
 
-    ``mplm``, ``student`` and ``seed`` are None where the method has none; ``alone``: its language has a cell of
-    its own.
+    ``mplm``, ``student`` and ``seed`` are None where the method has none; ``alone``: the language has a cell
+    of its own.
     """
 
     source: str

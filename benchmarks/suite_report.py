@@ -11,19 +11,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ftx_edge.benchmarks.accuracy import METRICS
 from ftx_edge.benchmarks.machine import this_machine
+from ftx_edge.benchmarks.matrix_plot import plot_matrix
 from ftx_edge.benchmarks.suite import Cell, Suite, read_suite
 from ftx_edge.benchmarks.suite_run import Work, states, work
-from ftx_edge.benchmarks.tables import Measurement, MeasurementStore
+from ftx_edge.benchmarks.suite_tables import Figures, current, matrices, matrix_name, suite_markdown
+from ftx_edge.benchmarks.tables import ENVIRONMENT, Measurement, MeasurementStore
 from ftx_edge.errors import FtxError, UsageError
+from ftx_edge.files import write_atomically
 from ftx_edge.runs import versions
 
 if TYPE_CHECKING:
     from ftx_edge.distillation.progress import Progress
 
 KEYS = ("source", "mplm", "method", "student", "seed", "language")
-ENVIRONMENT = "environment"
-"""The metric of a record whose note says on which machine, and with what versions, records were made."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,30 @@ def benchmark_accuracy(
         with _others(read, jobs - 1, arguments, progress):
             work(Work(read, store, progress), cells)
     found = [CellState(cell, *state) for cell, state in zip(cells, states(read, cells), strict=True)]
-    written: tuple[Path, ...] = ()
+    written = write_tables(read.name, read.out) if tables != "none" and not dry_run else ()
     return AccuracyReport(read.name, tuple(found), read.out, written)
+
+
+def write_tables(name: str, records: Path) -> tuple[Path, ...]:
+    """Write the tables beside the records, and a picture for each matrix of sources and students.
+
+    The same records give the same bytes. Without records nothing is written.
+    """
+    found = MeasurementStore(records).read()
+    if not found:
+        return ()
+    last = current(found)
+    pictures = {}
+    for metric, title in METRICS.items():
+        for (mplm, method), rows in matrices(Figures.of(last, metric)).items():
+            key = matrix_name(metric, mplm, method)
+            path = records.with_name(f"{records.stem}-{key}.png")
+            note = f"{title}, mean over the target languages, %; int8; {method}, {mplm}"
+            pictures[key] = plot_matrix(rows, path, title="Any source, any student", note=note)
+    text = suite_markdown(found, name, {key: path.name for key, path in pictures.items()})
+    with write_atomically(records.with_suffix(".md")) as aside:
+        aside.write_text(text, encoding="utf-8")
+    return (records.with_suffix(".md"), *pictures.values())
 
 
 def chosen(suite: Suite, only: Sequence[str]) -> list[Cell]:

@@ -24,7 +24,7 @@ from ftx_edge.benchmarks.suite_keys import (
     step1_key,
     teachers_of,
 )
-from ftx_edge.benchmarks.tables import Measurement, MeasurementStore
+from ftx_edge.benchmarks.tables import FAILURE, Measurement, MeasurementStore
 from ftx_edge.errors import DataError, FtxError, GateError, MissingExtraError, UsageError
 from ftx_edge.files import write_atomically
 from ftx_edge.runs import RunLayout
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 DONE, FAILED, TAKEN, LEFT = "done", "failed", "taken", "left"
 WORKED, WAITS = "worked", "waits"
-FAILURE = "failure"
-"""The metric of a record that says, in its note, why there is no other."""
 POLL = 2.0
 """Seconds between looks at what another process is making."""
 

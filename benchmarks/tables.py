@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Rows = Sequence[Mapping[str, Any]]
+FAILURE, ENVIRONMENT = "failure", "environment"
+"""Metrics of records whose note says why there is no figure, and on what all was measured."""
 _BESIDES = ("value", "command", "fingerprint", "note")
 
 
