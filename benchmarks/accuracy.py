@@ -90,12 +90,12 @@ def measure(
             evaluation = evaluate(
                 subject.target, tests[subject.language], reference="none", language=subject.language
             )
-            measured += _records(subject, evaluation, recipe, command)
+            measured += records(subject, evaluation, recipe, command)
     store.add(measured)
     return measured
 
 
-def _records(subject: Subject, evaluation: Evaluation, recipe: Recipe, command: str) -> Iterator[Measurement]:
+def records(subject: Subject, evaluation: Evaluation, recipe: Recipe, command: str) -> Iterator[Measurement]:
     """A record for each figure that the target has."""
     for metric, value in figures(evaluation).items():
         if metric in METRICS:

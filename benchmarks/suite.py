@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ from ftx_edge.students.config import ARCHITECTURES
 
 TASKS = ("classification", "tagging", "joint")
 SOURCE, TRANSLATE_TEST = "source", "translate-test"
-"""Methods that are no distillation; a suite cannot call its own so."""
+GOLD, TRANSLATED = "gold-supervised", "translate-train-pseudo"
+BESIDES = (SOURCE, TRANSLATE_TEST, GOLD, TRANSLATED)
+"""Methods that are no distillation in two steps; a suite cannot call its own so."""
+TFIDF = "tfidf"
+"""Stands in the place of a student; likewise."""
 
 Table = Mapping[str, Any]
 
@@ -80,10 +85,15 @@ class SuiteBaselines:
     """What is measured beside the grid.
 
     Args:
-        translate_test: translator into English by language.
+        tfidf: methods with whose mPLM's labels it is trained.
+        translate_test: translator into English by language; translate_train_pseudo: out of it.
+        gold_supervised: students of ``data.gold``, which reads labels.
     """
 
+    tfidf: tuple[str, ...] = ()
     translate_test: dict[str, str] = field(default_factory=dict)
+    translate_train_pseudo: dict[str, str] = field(default_factory=dict)
+    gold_supervised: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,38 +160,55 @@ class Suite:
         found = []
         for name, source in self.sources.items():
             found.append(Cell(name, SOURCE, ("en",)))
-            translated = [lang for lang in self.languages if lang in self.baselines.translate_test]
             if "classification" in source.heads:
+                translated = self._with(self.baselines.translate_test)
                 found += [Cell(name, TRANSLATE_TEST, (lang,), alone=True) for lang in translated]
         for seed in self.seeds:
-            for source_name in self.sources:
-                for mplm in self.mplms:
-                    for method, table in self.methods.items():
-                        alone = table.get("per_language", False)
-                        groups = [(lang,) for lang in self.languages] if alone else [self.languages]
-                        for student in self.students:
-                            found += [
-                                Cell(source_name, method, group, mplm, student, seed, alone)
-                                for group in groups
-                            ]
+            for name in self.sources:
+                found += self._grid(name, seed)
+            found += self._supervised(seed)
         return found
 
+    def _grid(self, source: str, seed: int) -> Iterator[Cell]:
+        for mplm, method in itertools.product(self.mplms, self.methods):
+            alone = self.methods[method].get("per_language", False)
+            groups = [(lang,) for lang in self.languages] if alone else [self.languages]
+            students = list(self.students)
+            if method in self.baselines.tfidf and "classification" in self.sources[source].heads:
+                students.append(TFIDF)
+            for student, group in itertools.product(students, groups):
+                yield Cell(source, method, group, mplm, student, seed, alone)
+        translated = self._with(self.baselines.translate_train_pseudo)
+        for student, lang in itertools.product(self.students, translated):
+            yield Cell(source, TRANSLATED, (lang,), None, student, seed, alone=True)
+
+    def _supervised(self, seed: int) -> Iterator[Cell]:
+        """The gold-supervised reference knows no source: one for each set of heads."""
+        if self.baselines.gold_supervised:
+            by_task = {source.heads: name for name, source in reversed(list(self.sources.items()))}
+            for name, student, lang in itertools.product(by_task.values(), self.students, self.languages):
+                yield Cell(name, GOLD, (lang,), None, student, seed, alone=True)
+
+    def _with(self, translators: Mapping[str, str]) -> list[str]:
+        return [lang for lang in self.languages if lang in translators]
+
     def recipe_of(self, cell: Cell, label: str = "", tag: str = "") -> Recipe:
-        """The recipe of a cell of the grid; ``label`` and ``tag`` are the teachers.
+        """The recipe of a cell with a seed; ``label`` and ``tag`` are the teachers.
+
+        Where a cell has no mPLM or no student of the suite, the first ones stand in it.
 
         Translators (``[balance.translators]``, ``[augment.there]``, ``[augment.back]``) of languages that are
         not the cell's are left out.
         """
-        assert cell.mplm is not None
-        assert cell.student is not None
         assert cell.seed is not None
-        method = {k: v for k, v in self.methods[cell.method].items() if k != "per_language"}
-        student = self.students[cell.student]
+        method = {k: v for k, v in self.methods.get(cell.method, {}).items() if k != "per_language"}
+        student = str(cell.student) if cell.student in self.students else next(iter(self.students))
+        mplm = cell.mplm or next(iter(self.mplms))
         tables = {
             "recipe": self.recipe,
-            f"mplms.{cell.mplm}": {"mplm": self.mplms[cell.mplm]},
+            f"mplms.{mplm}": {"mplm": self.mplms[mplm]},
             f"methods.{cell.method}": method,
-            f"students.{cell.student}": _with_architecture(cell.student, student),
+            f"students.{student}": _with_architecture(student, self.students[student]),
             "quick.recipe": self.last,
         }
         recipe = Recipe()
@@ -283,6 +310,10 @@ def _suite(path: Path, given: str, table: dict[str, Any], *, quick: bool) -> Sui
     }
     sources = {name: _filled_source(source) for name, source in sources.items()}
     baselines = {name.replace("-", "_"): value for name, value in table.get("baselines", {}).items()}
+    if isinstance(baselines.get(TFIDF), bool):
+        baselines[TFIDF] = list(table.get("methods", {})) if baselines[TFIDF] else []
+    elif quick and TFIDF in baselines:
+        baselines[TFIDF] = [name for name in baselines[TFIDF] if name in table["methods"]]
     return Suite(
         path=path,
         given=given,
@@ -351,13 +382,17 @@ def _check(suite: Suite) -> None:
     for name in (*suite.sources, *suite.methods, *suite.mplms, *suite.students):
         if "/" in name or not name.strip("."):
             raise UsageError(f"{name!r} cannot be the name of a folder")
-    if taken := {SOURCE, TRANSLATE_TEST} & set(suite.methods):
-        raise UsageError(f"a method cannot be called {sorted(taken)[0]!r}")
+    if taken := sorted({*BESIDES} & {*suite.methods} | {TFIDF} & {*suite.students}):
+        raise UsageError(f"{taken[0]!r} is a baseline: call it something else")
+    if unknown := sorted(set(suite.baselines.tfidf) - set(suite.methods)):
+        raise UsageError(f"baselines.tfidf: no [methods.{unknown[0]}] in this suite")
+    if suite.baselines.gold_supervised and not suite.data.gold:
+        raise UsageError("baselines.gold-supervised needs data.gold")
     for name, source in suite.sources.items():
         if source.task not in TASKS:
             raise UsageError(f"unknown sources.{name}.task {source.task!r}: one of {', '.join(TASKS)}")
         if not source.heads or (source.train.labelled and (source.label or source.tag)):
             raise UsageError(f"[sources.{name}]: set label or tag, or else train.labelled")
     for cell in suite.cells():
-        if cell.student is not None:
+        if cell.student in suite.students:
             suite.recipe_of(cell, label="any").check()

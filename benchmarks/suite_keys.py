@@ -9,7 +9,7 @@ import functools
 from dataclasses import replace
 from pathlib import Path
 
-from ftx_edge.benchmarks.suite import SOURCE, TRANSLATE_TEST, Cell, Suite, SuiteSource
+from ftx_edge.benchmarks.suite import GOLD, SOURCE, TRANSLATE_TEST, TRANSLATED, Cell, Suite, SuiteSource
 from ftx_edge.errors import DataError
 from ftx_edge.files import sha256_of, sha256_of_text
 from ftx_edge.recipe import Recipe
@@ -39,14 +39,16 @@ def _trained(source: SuiteSource, folder: Path) -> str:
 
 @functools.cache
 def recipe_of(suite: Suite, cell: Cell) -> Recipe:
-    """The whole recipe of a cell of the grid."""
+    """The whole recipe of a cell with a seed."""
     return suite.recipe_of(cell, *teachers_of(suite, cell.source))
 
 
 def run_folder(suite: Suite, cell: Cell) -> Path:
-    """The run of a cell of the grid; another one when the recipe or the text of step 1 changes."""
-    recipe = recipe_of(suite, cell)
-    key = sha256_of_text(recipe.fingerprint, step1_key(suite, cell))
+    """The run of a cell; another one when the recipe or the text of step 1 changes."""
+    if cell.mplm is None:
+        key = fingerprint(suite, cell, cell.languages[0])
+    else:
+        key = sha256_of_text(recipe_of(suite, cell).fingerprint, step1_key(suite, cell))
     return suite.runs / cell.place / key[:8]
 
 
@@ -80,6 +82,10 @@ def fingerprint(suite: Suite, cell: Cell, lang: str) -> str:
         recipe = recipe_of(suite, cell)
         made_from += [recipe.fingerprint, step1_key(suite, cell), file_hash(recipe.data.targets[lang])]
         made_from.append(str(suite.max_drop))
+    if cell.method == GOLD:
+        made_from.append(file_hash(suite.data.file("gold", lang)))
+    elif cell.method == TRANSLATED:
+        made_from.append(suite.baselines.translate_train_pseudo[lang])
     return sha256_of_text(*place, *made_from, file_hash(suite.data.file("test", lang)))[:16]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ftx_edge.benchmarks.accuracy import figures
 from ftx_edge.benchmarks.locks import try_lock
-from ftx_edge.benchmarks.suite import SOURCE, TRANSLATE_TEST, Cell, Suite
+from ftx_edge.benchmarks.suite import GOLD, SOURCE, TFIDF, TRANSLATE_TEST, TRANSLATED, Cell, Suite
 from ftx_edge.benchmarks.suite_keys import (
     fingerprint,
     mplm_fingerprint,
@@ -32,6 +32,7 @@ from ftx_edge.runs import RunLayout
 if TYPE_CHECKING:
     from ftx_edge.distillation.progress import Progress
     from ftx_edge.recipe import Recipe
+    from ftx_edge.soft_labels import Teacher
 
 DONE, FAILED, TAKEN, LEFT = "done", "failed", "taken", "left"
 WORKED, WAITS = "worked", "waits"
@@ -76,17 +77,19 @@ class Work:
             "command": self.command(cell),
             **known,
         }
+        if cell.method == GOLD:  # one for all sources
+            values["source"] = None
         return Measurement(**values)  # type: ignore[arg-type]
 
 
 def work(job: Work, cells: Sequence[Cell]) -> None:
     """Do what no other process does, until there is no more of it.
 
-    A cell that waits for another process's step 1 is looked at again; one that is wholly another's is not.
+    What waits for another process is looked at again; what is wholly another's is left to it.
     """
     while True:
-        states = [_try(job, cell, f"{number} of {len(cells)}") for number, cell in enumerate(cells, start=1)]
-        if WAITS not in states:
+        states = {_try(job, cell, f"{number} of {len(cells)}") for number, cell in enumerate(cells, start=1)}
+        if not states & {WAITS, WORKED}:
             return
         if WORKED not in states:
             time.sleep(POLL)
@@ -123,7 +126,7 @@ def _try(job: Work, cell: Cell, number: str) -> str:
         if not missing:
             return DONE
         try:
-            do: Callable[..., str] = _DO.get(cell.method, _distil)
+            do = _DO.get(cell.student) or _DO.get(cell.method) or _distil
             return do(job, cell, missing, number)
         except (UsageError, DataError, MissingExtraError):
             raise  # so would the next cell
@@ -165,25 +168,74 @@ def _translate_test(job: Work, cell: Cell, missing: Sequence[str], number: str) 
 
 
 def _distil(job: Work, cell: Cell, missing: Sequence[str], number: str) -> str:
-    """A cell of the grid: both steps, or the second alone where another run did the first."""
-    from ftx_edge.distillation import distill
-
-    if not _teachers_are_there(job, cell.source):
+    """A cell of the grid: a run, and its figures."""
+    if not _distilled(job, cell, number):
         return WAITS
     recipe, run = recipe_of(job.suite, cell), run_folder(job.suite, cell)
-    with _step1(job, cell, run) as (may, reuse):
-        if not may:
-            return WAITS
-        job.progress.note(f"cell {number}: {cell.place}")
-        distill(recipe, run, reuse=reuse, progress=job.progress)
     _measure_mplm(job, cell, run, recipe)
     for lang in missing:
         _measure_student(job, cell, run, lang)
     return WORKED
 
 
-_DO: dict[str, Callable[..., str]] = {SOURCE: _source, TRANSLATE_TEST: _translate_test}
-"""What is no distillation, by method; a baseline is one more entry and a cell for it in ``Suite.cells``."""
+def _distilled(job: Work, cell: Cell, number: str) -> bool:
+    """Both steps, or the second alone where another run did the first; False while that is still made."""
+    from ftx_edge.distillation import distill
+
+    if not _teachers_are_there(job, cell.source):
+        return False
+    recipe, run = recipe_of(job.suite, cell), run_folder(job.suite, cell)
+    with _step1(job, cell, run) as (may, reuse):
+        if may:
+            job.progress.note(f"cell {number}: {cell.place}")
+            distill(recipe, run, reuse=reuse, progress=job.progress)
+        return may
+
+
+def _tfidf(job: Work, cell: Cell, missing: Sequence[str], number: str) -> str:
+    """TF-IDF on the labels that a method's mPLM gives; of the run with the suite's first student."""
+    from ftx_edge.benchmarks.baselines import tfidf_of
+
+    first = replace(cell, student=next(iter(job.suite.students)))
+    with try_lock(job.suite.runs / "locks", first.place) as mine:
+        # Distilled already, as a rule: then this trains nothing.
+        if not mine or not _distilled(job, first, number):
+            return WAITS
+    job.progress.note(f"cell {number}: {cell.place}")
+    recipe, run = recipe_of(job.suite, first), run_folder(job.suite, first)
+    for lang in missing:
+        job.store.add(_scores(job, cell, lang, tfidf_of(run, recipe, lang)))
+    return WORKED
+
+
+def _direct(job: Work, cell: Cell, missing: Sequence[str], number: str) -> str:
+    """A student that no mPLM teaches: translate-train-pseudo, gold-supervised."""
+    from ftx_edge.benchmarks.baselines import gold_supervised, translate_train_pseudo
+
+    suite, (lang,) = job.suite, missing
+    if cell.method == TRANSLATED and not _teachers_are_there(job, cell.source):
+        return WAITS
+    job.progress.note(f"cell {number}: {cell.place}")
+    recipe, run = recipe_of(suite, cell), run_folder(suite, cell)
+    if cell.method == GOLD:
+        labelled, task = suite.data.file("gold", lang), suite.task(cell)
+        gold_supervised(labelled, run, recipe, lang=lang, task=task, progress=job.progress)
+    else:
+        cache = suite.runs / "translations.sqlite"
+        mt = suite.baselines.translate_train_pseudo[lang]
+        translate_train_pseudo(run, recipe, lang=lang, mt=mt, cache=cache, progress=job.progress)
+    _measure_student(job, cell, run, lang)
+    return WORKED
+
+
+_DO: dict[str | None, Callable[..., str]] = {
+    SOURCE: _source,
+    TRANSLATE_TEST: _translate_test,
+    GOLD: _direct,
+    TRANSLATED: _direct,
+    TFIDF: _tfidf,
+}
+"""How a cell that is no distillation is done, by its method or student."""
 
 
 def _teachers_are_there(job: Work, name: str) -> bool:
@@ -288,12 +340,12 @@ def _measure_student(job: Work, cell: Cell, run: Path, lang: str) -> None:
 
 
 def _scores(
-    job: Work, cell: Cell, lang: str, target: str, *, precision: str = "fp32", **known: object
+    job: Work, cell: Cell, lang: str, target: str | Teacher, *, precision: str = "fp32", **known: object
 ) -> list[Measurement]:
     """A record for each figure that a target has on the test set of a language."""
     from ftx_edge.evaluation import evaluate
 
-    job.progress.note(f"  {target} on {lang}")
+    job.progress.note(f"  {target if isinstance(target, str) else cell.student} on {lang}")
     evaluation = evaluate(
         target,
         job.suite.data.file("test", lang),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ftx_edge.benchmarks.accuracy import METRICS
-from ftx_edge.benchmarks.suite import SOURCE, TRANSLATE_TEST
+from ftx_edge.benchmarks.suite import SOURCE, TFIDF, TRANSLATE_TEST
 from ftx_edge.benchmarks.tables import ENVIRONMENT, FAILURE, Measurement, markdown_table
 
 COMPACT = "int8"
@@ -285,7 +285,7 @@ def matrix_name(metric: str, mplm: str, method: str) -> str:
 
 def _distilled(figures: Figures) -> list[Model]:
     """mPLMs, and students as they run on a device."""
-    return [m for m in figures.values if m.mplm and (m.precision == COMPACT or not m.student)]
+    return [m for m in figures.values if m.mplm and (m.precision == COMPACT or m.student in (None, TFIDF))]
 
 
 def _calibration(figures: Figures) -> list[str]:

@@ -16,7 +16,6 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from ftx_edge.batches import TrainingSet
-from ftx_edge.data import Utterance, write_jsonl
 from ftx_edge.distillation.augment import augment
 from ftx_edge.distillation.balance import Labelled, join_sets, translated
 from ftx_edge.distillation.corpus import Corpus, read_corpus
@@ -26,33 +25,37 @@ from ftx_edge.distillation.neighbours import LabelledSource, MixedTeacher, Neigh
 from ftx_edge.distillation.probe import probe_heads
 from ftx_edge.distillation.progress import Progress, Silent
 from ftx_edge.distillation.start import start_from_mplm
+from ftx_edge.distillation.student import mplm_tokenizer, new_student, student_tokenizer
 from ftx_edge.errors import DataError, FtxError, UsageError
 from ftx_edge.files import remove, sha256_of_text
 from ftx_edge.forward import autocast_for
 from ftx_edge.mplm.model import (
     MultilingualModel,
     MultilingualTokenizer,
-    default_prefix,
     load_config,
     load_encoder,
     load_mplm,
-    load_tokenizer,
-    longest_input,
     save_mplm,
 )
 from ftx_edge.mplm.space import Space
 from ftx_edge.mplm.states import read_shift, save_center, states_of
 from ftx_edge.recipe import Recipe, StepRecipe
-from ftx_edge.runs import RunLayout, finish_stage, open_run, take_over_step1, write_metrics
+from ftx_edge.runs import (
+    RunLayout,
+    finish_stage,
+    open_run,
+    take_over_step1,
+    write_held_out,
+    write_metrics,
+)
 from ftx_edge.soft_labels import SoftLabelCache, SoftLabels, SoftTags, Teacher, WordSpans
-from ftx_edge.students.config import StudentConfig
-from ftx_edge.students.model import Student, build_student, count_parameters, save_student
+from ftx_edge.students.model import Student, count_parameters, save_student
 from ftx_edge.teachers import CheckedTeacher, open_teacher
 from ftx_edge.teachers.model import Encode
 from ftx_edge.teachers.run import mplm_teacher
-from ftx_edge.tokenization import UNSPACED, Encoded, encode, train_tokenizer
+from ftx_edge.tokenization import UNSPACED, Encoded, encode
 from ftx_edge.translation import TranslationCache, open_translator, translate_texts
-from ftx_edge.trimming import scored_pieces, trimmed_tokenizer
+from ftx_edge.trimming import scored_pieces
 from ftx_edge.words import segmenter
 
 SOURCE_LANGUAGE = "en"
@@ -110,7 +113,7 @@ class _Run:
         self.source = self._corpus(SOURCE_LANGUAGE, recipe.data.source)
         self.targets = {lang: self._corpus(lang, path) for lang, path in recipe.data.targets.items()}
         # Before the run folder is made: a wrong name leaves nothing behind.
-        self.mplm_config = load_config(recipe.mplm.name)
+        load_config(recipe.mplm.name)
         if recipe.student.init == "mplm":
             scored_pieces(self._mplm_tokenizer().backend)
         inputs = {"source text": self.source.fingerprint, "teacher": self.teachers.fingerprint}
@@ -273,10 +276,7 @@ class _Run:
         return self._untouched
 
     def _mplm_tokenizer(self) -> MultilingualTokenizer:
-        recipe = self.recipe.mplm
-        prefix = default_prefix(recipe.name) if recipe.prefix == "auto" else recipe.prefix
-        longest = min(recipe.max_length, longest_input(self.mplm_config) or recipe.max_length)
-        return load_tokenizer(recipe.name, prefix=prefix, max_length=longest)
+        return mplm_tokenizer(self.recipe.mplm)
 
     def _mplm_teacher(self, corpus: Corpus, stage: str) -> CheckedTeacher:
         teacher = mplm_teacher(
@@ -293,12 +293,10 @@ class _Run:
         mixed = self.recipe.balance.students
         teacher = self._mixture(corpus, "mplm") if mixed else self._mplm_teacher(corpus, "mplm")
         recipe = self.recipe.student
-        tokenizer = self._student_tokenizer(corpus)
-        sizes = {k: v for k, v in asdict(recipe).items() if k not in ("init", "vocab_size")}
-        config = StudentConfig(
-            vocab_size=tokenizer.get_vocab_size(), labels=teacher.labels, tags=teacher.tags, **sizes
+        tokenizer = student_tokenizer(self.recipe, corpus.train, lang=corpus.lang, words=corpus.train_words)
+        student = new_student(
+            recipe, tokenizer, labels=teacher.labels, tags=teacher.tags, seed=self.recipe.seed
         )
-        student = build_student(config, seed=self.recipe.seed)
         if recipe.init != "random":
             self._start(student, tokenizer, corpus)
         training = self._augmented(corpus) if self.recipe.augment.share else corpus
@@ -317,7 +315,10 @@ class _Run:
         )
         if self.accelerator.is_main_process:
             save_student(student, tokenizer, self.layout.student(corpus.lang))
-            write_jsonl(self.layout.held_out(corpus.lang), [Utterance(text) for text in corpus.held_out])
+            said = (
+                None if held_out.label_targets is None else SoftLabels(teacher.labels, held_out.label_targets)
+            )
+            write_held_out(self.layout, corpus.lang, corpus.held_out, said)
         figures = {
             "parameters": count_parameters(student),
             "texts": len(train),
@@ -356,15 +357,6 @@ class _Run:
             augmented = augment(corpus, recipe, seed=self.recipe.seed, cut=cut, round_trip=round_trip)
         self.progress.note(f"{lang}: {len(augmented.train) - len(corpus.train)} texts made from others")
         return augmented
-
-    def _student_tokenizer(self, corpus: Corpus) -> Tokenizer:
-        recipe = self.recipe.student
-        words = corpus.train_words if corpus.lang in UNSPACED else None
-        options = {"vocab_size": recipe.vocab_size, "max_length": recipe.max_length}
-        if recipe.init == "mplm":
-            backend = self._mplm_tokenizer().backend
-            return trimmed_tokenizer(backend, corpus.train, lang=corpus.lang, words=words, **options)
-        return train_tokenizer(corpus.train, lang=corpus.lang, words=words, **options)
 
     def _start(self, student: Student, tokenizer: Tokenizer, corpus: Corpus) -> None:
         """Embeddings from the mPLM that step 1 left, over the training text."""

@@ -121,7 +121,9 @@ def test_methods_that_differ_in_step_2_alone_share_step_1(write):
     ("more", "says"),
     [
         ("[methods.x]\nstep3 = 1", r"\[methods.x\]: unknown field 'step3'"),
-        ("[methods.source]", "cannot be called 'source'"),
+        ("[methods.source]", "'source' is a baseline"),
+        ("[baselines]\ntfidf = ['x']", r"no \[methods.x\]"),
+        ("[baselines]\ngold-supervised = true", "needs data.gold"),
         ("[sources.x]", r"\[sources.x\]: set label or tag"),
         ("[methods.x]\nbalance.method = 'translations'", "needs"),
         ("[baselines]\nmagic = true", "unknown field 'baselines.magic'"),
@@ -192,6 +194,31 @@ def test_an_export_that_fails_its_gate_is_a_failed_cell_and_the_rest_goes_on(wri
     assert [c.state for c in report.cells] == ["failed", "failed"]
     assert "the export loses" in str(report.cells[0].reason)
     assert {r.precision for r in MeasurementStore(report.records).read() if r.student} == {"fp32", "int8"}
+
+
+@pytest.mark.train
+def test_baselines_are_cells_beside_the_grid(write, tiny_world, tmp_path):
+    table = tmp_path / "en-pt.tsv"
+    rows = tiny_world.source.read_text(encoding="utf-8").splitlines()
+    table.write_text("".join(f"{row}\tpt {row}\n" for row in rows), encoding="utf-8")
+    path = write(
+        f'[baselines]\ntfidf = ["naive"]\ngold-supervised = true\ntranslate-train-pseudo.pt = "table:{table}"'
+    )
+    text = path.read_text(encoding="utf-8")
+    text = text.replace("[data]", f'[data]\ngold = "{tmp_path}/{{lang}}.test.jsonl"')
+    path.write_text(text, encoding="utf-8")
+    only = [
+        "seed=0,language=pt,student=tfidf",
+        "method=gold-supervised|translate-train-pseudo,seed=0,language=pt,student=static",
+    ]
+    report = benchmark_accuracy(path, only=only)
+    assert [c.state for c in report.cells] == ["done"] * 3
+    records = [r for r in MeasurementStore(report.records).read() if r.metric == "accuracy"]
+    assert {(r.method, r.student, r.precision, r.source) for r in records} == {
+        ("naive", "tfidf", "fp32", "recorded"),
+        *(("gold-supervised", "static", p, None) for p in ("fp32", "int8")),
+        *(("translate-train-pseudo", "static", p, "recorded") for p in ("fp32", "int8")),
+    }
 
 
 @pytest.mark.train
