@@ -48,6 +48,11 @@ class Work:
     store: MeasurementStore
     progress: Progress
 
+    @property
+    def translations(self) -> Path:
+        """The cache of all runs: a text is translated once, whatever seed and method ask for it."""
+        return self.suite.runs / "translations.sqlite"
+
     def command(self, cell: Cell) -> str:
         """What measures a cell again."""
         chosen = {"source": cell.source, "mplm": cell.mplm, "method": cell.method, "student": cell.student}
@@ -188,7 +193,7 @@ def _distilled(job: Work, cell: Cell, number: str) -> bool:
     with _step1(job, cell, run) as (may, reuse):
         if may:
             job.progress.note(f"cell {number}: {cell.place}")
-            distill(recipe, run, reuse=reuse, progress=job.progress)
+            distill(recipe, run, reuse=reuse, translations=job.translations, progress=job.progress)
         return may
 
 
@@ -221,9 +226,8 @@ def _direct(job: Work, cell: Cell, missing: Sequence[str], number: str) -> str:
         labelled, task = suite.data.file("gold", lang), suite.task(cell)
         gold_supervised(labelled, run, recipe, lang=lang, task=task, progress=job.progress)
     else:
-        cache = suite.runs / "translations.sqlite"
         mt = suite.baselines.translate_train_pseudo[lang]
-        translate_train_pseudo(run, recipe, lang=lang, mt=mt, cache=cache, progress=job.progress)
+        translate_train_pseudo(run, recipe, lang=lang, mt=mt, cache=job.translations, progress=job.progress)
     _measure_student(job, cell, run, lang)
     return WORKED
 

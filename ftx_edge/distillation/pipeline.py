@@ -78,6 +78,7 @@ def distill(
     out: Path | str,
     *,
     reuse: Path | str | None = None,
+    translations: Path | str | None = None,
     progress: Progress | None = None,
 ) -> DistillResult:
     """Distil the source model into one student a target language; label-free throughout.
@@ -90,6 +91,7 @@ def distill(
         out: run folder; created, or resumed if the same recipe started it.
         reuse: another run, whose mPLM and soft labels are taken over where this recipe would make the same;
             so that several students are compared on one step 1.
+        translations: file that keeps translations, for runs that share them; one in the run by default.
         progress: is told of every stage.
 
     Raises:
@@ -98,7 +100,9 @@ def distill(
         FtxError: ``out`` belongs to another recipe; the device is not there.
     """
     recipe.check()
-    return _Run(recipe, Path(out), progress or Silent(), reuse=Path(reuse) if reuse else None).run()
+    run = _Run(recipe, Path(out), progress or Silent(), reuse=Path(reuse) if reuse else None)
+    run.translations = Path(translations) if translations else run.translations
+    return run.run()
 
 
 class _Run:
@@ -124,6 +128,7 @@ class _Run:
             if reuse is not None and self.accelerator.is_main_process:
                 take_over_step1(RunLayout(reuse), self.layout)
         self.cache = SoftLabelCache(self.layout.cache)
+        self.translations = self.layout.cache / "translations.sqlite"
         self._untouched: Space | None = None
         self._neighbour_source: LabelledSource | None = None
 
@@ -245,7 +250,7 @@ class _Run:
                     part,
                     lang,
                     translator,
-                    cache=TranslationCache(self.layout.cache / "translations.sqlite"),
+                    cache=TranslationCache(self.translations),
                     cut=segmenter(lang, name) if self.tagging else None,
                     space=self._space(),
                     temperature=self.recipe.balance.temperature,
@@ -346,7 +351,7 @@ class _Run:
                     found = translate_texts(
                         texts,
                         translator,
-                        cache=TranslationCache(self.layout.cache / "translations.sqlite"),
+                        cache=TranslationCache(self.translations),
                         progress=self.progress,
                     )
                     texts = [translation.translation for translation in found]

