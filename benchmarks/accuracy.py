@@ -90,24 +90,19 @@ def measure(
             evaluation = evaluate(
                 subject.target, tests[subject.language], reference="none", language=subject.language
             )
-            measured += _records(subject, evaluation, recipe, command)
+            measured += records(subject, evaluation, recipe, command)
     store.add(measured)
     return measured
 
 
-def _records(subject: Subject, evaluation: Evaluation, recipe: Recipe, command: str) -> Iterator[Measurement]:
+def records(subject: Subject, evaluation: Evaluation, recipe: Recipe, command: str) -> Iterator[Measurement]:
     """A record for each figure that the target has."""
-    values = {
-        "accuracy": evaluation.accuracy.value if evaluation.accuracy else None,
-        "span_f1": evaluation.spans.micro.f1 if evaluation.spans else None,
-        "joint": evaluation.joint.value if evaluation.joint else None,
-    }
-    for metric, value in values.items():
-        if value is not None:
+    for metric, value in figures(evaluation).items():
+        if metric in METRICS:
             yield Measurement(
                 method=subject.method,
                 metric=metric,
-                value=round(value, 5),
+                value=value,
                 language=subject.language,
                 task={"accuracy": "classification", "span_f1": "tagging", "joint": "joint"}[metric],
                 command=command,
@@ -119,6 +114,17 @@ def _records(subject: Subject, evaluation: Evaluation, recipe: Recipe, command: 
                 seed=recipe.seed,
                 n_test=evaluation.n,
             )
+
+
+def figures(evaluation: Evaluation) -> dict[str, float]:
+    """Those of ``accuracy``, ``span_f1``, ``joint`` and ``ece`` (calibration error) that there are."""
+    values = {
+        "accuracy": evaluation.accuracy.value if evaluation.accuracy else None,
+        "span_f1": evaluation.spans.micro.f1 if evaluation.spans else None,
+        "joint": evaluation.joint.value if evaluation.joint else None,
+        "ece": evaluation.calibration.error if evaluation.calibration else None,
+    }
+    return {metric: round(value, 5) for metric, value in values.items() if value is not None}
 
 
 def table(measurements: Sequence[Measurement]) -> str:

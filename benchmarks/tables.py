@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Rows = Sequence[Mapping[str, Any]]
+FAILURE, ENVIRONMENT = "failure", "environment"
+"""Metrics of records whose note says why there is no figure, and on what all was measured."""
+_BESIDES = ("value", "command", "fingerprint", "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Measurement:
         metric, value: such as ``accuracy`` (between 0 and 1).
         n_test: utterances that it was measured on.
         command: what measures it again.
+        fingerprint: changes when what was measured may change; of a suite's records.
+        note: words, where a figure alone does not say it.
     """
 
     method: str
@@ -47,11 +52,18 @@ class Measurement:
     precision: str | None = None
     seed: int | None = None
     n_test: int | None = None
+    fingerprint: str | None = None
+    note: str | None = None
 
     @property
     def subject(self) -> tuple[Any, ...]:
-        """What was measured: every field but the value and the command."""
-        return tuple(getattr(self, f.name) for f in fields(self) if f.name not in ("value", "command"))
+        """What was measured: every field but the value and what only says more of it."""
+        return tuple(getattr(self, f.name) for f in fields(self) if f.name not in _BESIDES)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: every field; fingerprint and note only where there is one."""
+        values = asdict(self)
+        return {k: v for k, v in values.items() if v is not None or k not in ("fingerprint", "note")}
 
 
 class MeasurementStore:
@@ -70,7 +82,7 @@ class MeasurementStore:
         """Add records: all of them or, if the process dies, none."""
         with _locked(self.path):
             records = [*self.read(), *measurements]
-            lines = ",\n".join(json.dumps(asdict(record), ensure_ascii=False) for record in records)
+            lines = ",\n".join(json.dumps(record.to_dict(), ensure_ascii=False) for record in records)
             with write_atomically(self.path) as aside:
                 aside.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""`ftx-edge benchmark`: what a package costs, beside what it replaces."""
+"""`ftx-edge benchmark`: what a package costs, beside what it replaces, and how good a grid of them is."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Annotated, Literal
 import typer
 
 from ftx_edge.cli.options import Json, Package
-from ftx_edge.cli.output import print_json, say
+from ftx_edge.cli.output import print_json, print_table, say
 from ftx_edge.cli.progress import progress
 
 benchmark_app = typer.Typer(
-    no_args_is_help=True, help="Measure what a package costs, beside what it replaces."
+    no_args_is_help=True, help="Measure what a package costs, and how good packages are."
 )
 
 
 @benchmark_app.callback()
 def benchmark_cli() -> None:
-    """Measure what a package costs, beside what it replaces."""
+    """Measure what a package costs, and how good packages are."""
 
 
 @benchmark_app.command("latency")
@@ -76,3 +76,64 @@ def latency_cli(
         Console().print(report)
     if plot is not None:
         say(f"drawn: {plot}")
+
+
+@benchmark_app.command("accuracy")
+def accuracy_cli(
+    suite: Annotated[
+        Path, typer.Argument(metavar="SUITE.toml", help="A suite, or the name of one that comes along: demo.")
+    ],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE,...", help="Only such cells, as in method=naive,student=cnn; repeat."
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The small grid that [quick] describes.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes to share the work among.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells: done, failed, left.")] = False,
+    tables: Annotated[
+        bool | None,
+        typer.Option("--tables/--no-tables", help="Only tables and pictures, from the records; or none."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure a grid of sources, methods, students, languages and seeds; write tables and pictures of it.
+
+    What is done is not done again; a command that was stopped goes on when it is repeated, and may be started
+    several times at once.
+
+    \b
+    Examples:
+        ftx-edge benchmark accuracy demo --quick
+        ftx-edge benchmark accuracy my-suite.toml --jobs 2
+        ftx-edge benchmark accuracy my-suite.toml --only 'method=naive,student=cnn|static' --dry-run
+    """
+    from ftx_edge import benchmark_accuracy
+
+    which: Literal["too", "only", "none"] = "too" if tables is None else "only" if tables else "none"
+    with progress() as shown:
+        report = benchmark_accuracy(
+            suite,
+            only=only or (),
+            quick=quick,
+            dry_run=dry_run,
+            tables=which,
+            jobs=jobs,
+            progress=shown,
+        )
+    if json:
+        print_json(report)
+        return
+    if dry_run:
+        print_table(
+            ("state", "cell", "languages"),
+            [(c.state, c.cell.place, " ".join(c.cell.languages)) for c in report.cells],
+        )
+    for cell in report.cells:
+        if cell.reason:
+            say(f"failed: {cell.cell.place}: {cell.reason}")
+    counts = {state: report.count(state) for state in ("done", "failed", "taken", "left")}
+    say("cells: " + ", ".join(f"{count} {state}" for state, count in counts.items() if count))
+    for path in report.written:
+        say(f"written: {path}")

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ftx_edge.benchmarks import benchmark_latency
+    from ftx_edge.benchmarks import benchmark_accuracy, benchmark_latency
     from ftx_edge.data import Span, Utterance, read_texts, read_utterances
     from ftx_edge.data_check import check_data
     from ftx_edge.distillation.pipeline import distill
@@ -31,6 +31,7 @@ __all__ = [
     "Span",
     "Utterance",
     "__version__",
+    "benchmark_accuracy",
     "benchmark_latency",
     "check_data",
     "distill",
@@ -50,6 +51,7 @@ _HOME = {
     "Recipe": "ftx_edge.recipe",
     "Span": "ftx_edge.data",
     "Utterance": "ftx_edge.data",
+    "benchmark_accuracy": "ftx_edge.benchmarks",
     "benchmark_latency": "ftx_edge.benchmarks",
     "check_data": "ftx_edge.data_check",
     "distill": "ftx_edge.distillation",

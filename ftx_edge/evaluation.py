@@ -94,10 +94,10 @@ class _Answers:
 
 
 def evaluate(
-    target: str,
+    target: str | Teacher,
     test: Path | str,
     *,
-    reference: str | None = None,
+    reference: str | Teacher | None = None,
     language: str | None = None,
     partition: str | None = None,
     device: str = "cpu",
@@ -108,7 +108,7 @@ def evaluate(
 
     Args:
         target: a package (folder or ``.ftx``), a run folder, a teacher such as ``hf:<path>`` or
-            ``run:<folder>#mplm``, or ``translate-test:<translator>+<teacher>``.
+            ``run:<folder>#mplm``, ``translate-test:<translator>+<teacher>``, or a `Teacher` object.
         test: utterances with labels, spans or both.
         reference: a target to compare with. Default: the mPLM of the run that the target belongs to, if it
             belongs to one; ``none`` for no comparison.
@@ -125,29 +125,22 @@ def evaluate(
     test = Path(test)
     utterances = read_utterances(test, partition)
     has_labels, has_spans = _what_is_known(utterances, test)
-    spec, language, run = _resolve(target, language)
-    if (
-        reference is None
-        and run is not None
-        and (run / "mplm").is_dir()
-        and not spec.startswith(f"run:{run}#mplm")
-    ):
-        reference = f"run:{run}#mplm"
     tagging = has_spans and not has_labels
+    model, language, own_mplm = _opened(target, language, tagging, device)
+    reference = own_mplm if reference is None else reference
     if progress:
         progress.start("evaluate", total=0)
-    model = _open(spec, tagging, device)
     if not (has_labels and model.labels) and not (has_spans and model.tags):
         heads = "spans" if model.tags else "labels"
-        raise UsageError(f"{target} predicts {heads}, and {test} has none")
+        raise UsageError(f"{_name(target)} predicts {heads}, and {test} has none")
     answers = _ask(model, utterances, language, has_labels, has_spans)
     other = None
-    if reference not in (None, "none"):
-        other_spec = _resolve(str(reference), language)[0]
-        other = _ask(_open(other_spec, tagging, device), utterances, language, has_labels, has_spans)
+    if reference is not None and reference != "none":
+        other_model, _, _ = _opened(reference, language, tagging, device)
+        other = _ask(other_model, utterances, language, has_labels, has_spans)
     evaluation = Evaluation(
-        target=target,
-        reference=None if other is None else reference,
+        target=_name(target),
+        reference=None if other is None or reference is None else _name(reference),
         test=str(test),
         test_sha256=sha256_of(test),
         n=len(utterances),
@@ -174,6 +167,23 @@ def _what_is_known(utterances: Sequence[Utterance], test: Path) -> tuple[bool, b
     return known[0], known[1]
 
 
+def _name(target: str | Teacher) -> str:
+    """As it was asked for; of an object its ``name``, or else its class."""
+    return target if isinstance(target, str) else getattr(target, "name", type(target).__name__)
+
+
+def _opened(
+    target: str | Teacher, language: str | None, tagging: bool, device: str
+) -> tuple[Teacher, str | None, str | None]:
+    """The target as a teacher, its language, and the mPLM of its run, where that is another model."""
+    if not isinstance(target, str):
+        return target, language, None
+    spec, language, run = _resolve(target, language)
+    own = f"run:{run}#mplm"
+    has_own = run is not None and (run / "mplm").is_dir() and not spec.startswith(own)
+    return _open(spec, tagging, device), language, own if has_own else None
+
+
 def _resolve(target: str, language: str | None) -> tuple[str, str | None, Path | None]:
     """The target as the specification of a teacher, its language, and the run that it belongs to."""
     from ftx_edge.teachers import KINDS
@@ -185,6 +195,8 @@ def _resolve(target: str, language: str | None) -> tuple[str, str | None, Path |
     if kind == "run":
         folder, _, part = rest.partition("#")
         part, _, spoken = part.partition("@")
+        if not part and not (Path(folder) / "mplm").is_dir():
+            return _resolve(folder, language)
         if part in ("", "mplm"):
             language = language or spoken or None
             return f"run:{folder}#mplm" + (f"@{language}" if language else ""), language, Path(folder)

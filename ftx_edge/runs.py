@@ -6,15 +6,22 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Mapping
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ftx_edge.data import write_jsonl
 from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.files import remove, write_atomically
 from ftx_edge.recipe import Recipe
+from ftx_edge.utterance import Utterance
+
+if TYPE_CHECKING:
+    from ftx_edge.soft_labels import SoftLabels
 
 OTHER_MPLM = "mPLM of"
 """How the inputs of a run begin that step 2 alone reads."""
@@ -84,7 +91,7 @@ class RunLayout:
         return self.root / "students" / lang
 
     def held_out(self, lang: str) -> Path:
-        """Unlabelled texts that the student did not train on, for the gate of the export."""
+        """Texts that the student did not train on, with its teacher's labels: for the export."""
         return self.student(lang) / "heldout.jsonl"
 
     def package(self, lang: str) -> Path:
@@ -113,7 +120,9 @@ class RunLayout:
             aside.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def open_run(root: Path, recipe: Recipe, inputs: Mapping[str, str]) -> RunLayout:
+def open_run(
+    root: Path, recipe: Recipe, inputs: Mapping[str, str], *, method: str = "distillation"
+) -> RunLayout:
     """Start a run folder, or go on with one that the same recipe and the same inputs started.
 
     Target languages that are new to the run are added to it.
@@ -122,13 +131,16 @@ def open_run(root: Path, recipe: Recipe, inputs: Mapping[str, str]) -> RunLayout
         root: the folder.
         recipe: the effective recipe.
         inputs: hash of each input by its name.
+        method: what the run is: ``distillation``, ``supervised``, or the name of a baseline.
 
     Raises:
-        FtxError: the folder belongs to another recipe, or an input has changed.
+        FtxError: the folder belongs to another recipe or method, or an input has changed.
     """
     layout = RunLayout(root)
     if layout.record.is_file():
         record = layout.read_record()
+        if (theirs := record.get("method", "distillation")) != method:
+            raise FtxError(f"{root} is a run of {theirs}, not of {method}: choose another --out")
         if record.get("recipe") != recipe.fingerprint:
             what = _difference(layout.recipe, recipe)
             raise FtxError(
@@ -146,6 +158,7 @@ def open_run(root: Path, recipe: Recipe, inputs: Mapping[str, str]) -> RunLayout
     recipe.write(layout.recipe)
     record = {
         "format": 1,
+        "method": method,
         "recipe": recipe.fingerprint,
         "seed": recipe.seed,
         "inputs": dict(inputs),
@@ -208,16 +221,25 @@ def _naive_stage(mine: Recipe, other: Recipe) -> dict[str, str]:
 
 
 def _link(source: Path, target: Path) -> None:
-    """The same files at another place, without their bytes a second time where the disk can."""
+    """The same files at another place, without their bytes a second time where the disk can.
+
+    The other run may still be at work: what it is writing is left out, and a database, which grows in place,
+    is copied.
+    """
 
     def link(one: str, two: str) -> None:
+        if one.endswith(".sqlite"):
+            with closing(sqlite3.connect(one)) as whole, closing(sqlite3.connect(two)) as copy:
+                whole.backup(copy)
+            return
         try:
             os.link(one, two)
         except OSError:
             shutil.copyfile(one, two)
 
     remove(target)
-    shutil.copytree(source, target, copy_function=link)
+    unfinished = shutil.ignore_patterns(".*.tmp", "*.sqlite-*")
+    shutil.copytree(source, target, copy_function=link, ignore=unfinished)
 
 
 def finish_stage(layout: RunLayout, stage: str, figures: Mapping[str, Any]) -> None:
@@ -236,6 +258,22 @@ def write_metrics(layout: RunLayout, stage: str, history: Iterable[Mapping[str, 
     lines += [json.dumps({"stage": stage, **row}) for row in history]
     with write_atomically(layout.metrics) as aside:
         aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_held_out(layout: RunLayout, lang: str, texts: Sequence[str], labels: SoftLabels | None) -> None:
+    """Keep held-out texts beside their student, each with its teacher's most likely label.
+
+    Args:
+        layout: of the run.
+        lang: language of the student.
+        texts: N texts.
+        labels: the teacher's distributions of them; None without a label head.
+    """
+    names: list[str | None] = [None] * len(texts)
+    if labels is not None:
+        names = [labels.labels[column] for column in labels.probs.argmax(axis=1)]
+    rows = [Utterance(text, label) for text, label in zip(texts, names, strict=True)]
+    write_jsonl(layout.held_out(lang), rows)
 
 
 def versions() -> dict[str, str]:

@@ -1,13 +1,14 @@
 """A source model of one's own, from labels: for those who have them, for the demo and the benchmarks.
 
 Distillation needs none of this: it starts from a model that exists. What is trained here, small and from
-scratch with a BPE tokenizer of its own, is an ordinary Hugging Face model of DistilBERT's shape, or one of
-the students' architectures, which is written as a run of which ``ftx-edge export`` makes a package.
+scratch with a BPE tokenizer of its own, is an ordinary Hugging Face model of DistilBERT's shape, or a
+student, which is written as a run of which ``ftx-edge export`` makes a package.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +16,29 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from ftx_edge.batches import TrainingSet
-from ftx_edge.data import Utterance, read_utterances, write_jsonl
+from ftx_edge.data import Utterance, read_utterances
+from ftx_edge.distillation.direct import train_student
 from ftx_edge.distillation.fit import Fit, FitResult, make_accelerator
-from ftx_edge.distillation.labelled import training_set
+from ftx_edge.distillation.labelled import Labelled, training_set
 from ftx_edge.distillation.progress import Progress, Silent
 from ftx_edge.errors import DataError, UsageError
 from ftx_edge.files import remove, sha256_of, sha256_of_text, write_atomically
-from ftx_edge.recipe import StepRecipe
-from ftx_edge.runs import RunLayout, versions
-from ftx_edge.soft_labels import SoftTags
+from ftx_edge.recipe import (
+    AugmentRecipe,
+    BalanceRecipe,
+    DataRecipe,
+    Recipe,
+    StepRecipe,
+    StudentRecipe,
+    TeacherRecipe,
+)
+from ftx_edge.runs import open_run
+from ftx_edge.runtime.manifest import TASKS
+from ftx_edge.soft_labels import SoftLabels, SoftTags
 from ftx_edge.spans import bio_tags, spans_to_bio
-from ftx_edge.students.config import ARCHITECTURES, StudentConfig
-from ftx_edge.students.model import build_student, save_student
+from ftx_edge.students.config import ARCHITECTURES
 from ftx_edge.teachers.hf import WithOutputs
-from ftx_edge.tokenization import encode, train_tokenizer
+from ftx_edge.tokenization import UNSPACED, encode, train_tokenizer
 from ftx_edge.words import segmenter
 
 MAX_LENGTH = 128
@@ -68,7 +77,8 @@ def train_source(
 
     Args:
         labelled: utterances with labels (``classification``) or spans (``tagging``).
-        out: folder; replaced when the new model is whole.
+        out: folder. A Hugging Face folder is replaced when the new model is whole; a run goes on, or is
+            refused where it belongs to other settings.
         task: ``classification`` or ``tagging``.
         architecture: ``distilbert`` for a Hugging Face folder; ``transformer``, ``bilstm``, ``cnn`` or
             ``static`` for a run with a student of that kind.
@@ -81,54 +91,136 @@ def train_source(
     Raises:
         DataError: utterances without labels, or a single label.
     """
-    utterances = read_utterances(labelled)
-    tagging = task == "tagging"
     if task not in ("classification", "tagging"):
         raise UsageError(f"unknown task {task!r}: classification or tagging")
     if architecture not in (HUGGING_FACE, *ARCHITECTURES):
         raise UsageError(f"unknown architecture {architecture!r}: {HUGGING_FACE}, {', '.join(ARCHITECTURES)}")
-    names = _names(utterances, Path(labelled), tagging=tagging)
-    rows = np.random.default_rng(seed).permutation(len(utterances))
-    count = max(1, round(held_out * len(rows)))
-    kept, learnt = [[utterances[i] for i in part] for part in (rows[:count], rows[count:])]
-    tokenizer = train_tokenizer([u.text for u in learnt], lang="en", max_length=MAX_LENGTH)
-    labels, tags = ((), names) if tagging else (names, ())
-    torch.manual_seed(seed)
-    model: nn.Module
-    if architecture == HUGGING_FACE:
-        model = WithOutputs(_distilbert(tokenizer.get_vocab_size(), names, tagging=tagging), tagging=tagging)
-    else:
-        config = StudentConfig(architecture, tokenizer.get_vocab_size(), labels, tags, MAX_LENGTH)
-        model = build_student(config, seed=seed)
-    # Hugging Face taggers speak at the first subword of a word, students at every subword.
-    every = architecture != HUGGING_FACE
-    sets = [_one_hot(part, names, tokenizer, tagging=tagging, every=every) for part in (learnt, kept)]
     settings = SETTINGS if epochs is None else replace(SETTINGS, epochs=epochs)
-    out = Path(out)
+    out, progress = Path(out), progress or Silent()
+    if architecture != HUGGING_FACE:
+        recipe = Recipe(
+            step2=settings,
+            student=StudentRecipe(architecture=architecture),
+            data=DataRecipe(held_out=held_out),
+            seed=seed,
+            device=device,
+            precision="fp32",
+        )
+        result = train_on_labels(labelled, out, recipe, lang="en", task=task, progress=progress)
+        return replace(result, teacher=f"run:{out}#en")
+    learnt, kept = _labelled_parts(labelled, lang="en", task=task, held_out=held_out, seed=seed)
+    labels = learnt.labels.labels if learnt.labels else ()
+    tags = learnt.tags.tags if learnt.tags else ()
+    tokenizer = train_tokenizer(learnt.texts, lang="en", max_length=MAX_LENGTH)
+    torch.manual_seed(seed)
+    tagging = task == "tagging"
+    model = WithOutputs(
+        _distilbert(tokenizer.get_vocab_size(), labels or tags, tagging=tagging), tagging=tagging
+    )
+    # Hugging Face taggers speak at the first subword of a word, students at every subword.
+    sets = [
+        training_set(encode(tokenizer, part.texts), part.labels, part.tags, alignment="first-subword")
+        for part in (learnt, kept)
+    ]
     checkpoint = out.with_name(f".{out.name}.checkpoint.safetensors")
-    texts = (u.text + "\0" + str(u.label) + str(u.spans) for u in utterances)
-    result = Fit(
+    fitted = Fit(
         model,
         sets[0],
         sets[1],
         settings,
-        key=sha256_of_text(task, architecture, str(seed), str(settings), *texts),
+        key=sha256_of_text(task, architecture, str(seed), str(settings), sha256_of(Path(labelled))),
         checkpoint=checkpoint,
         pad_id=0,
         seed=seed,
         accelerator=make_accelerator(device, "fp32"),
-        progress=progress or Silent(),
+        progress=progress,
         stage=f"source model, {task}",
         select="agreement",
     ).run()
-    if isinstance(model, WithOutputs):
-        _save(model.model, tokenizer, out)
-        teacher = f"hf:{out}"
-    else:
-        _save_run(model, tokenizer, out, result, seed, labelled=Path(labelled), held_out=kept)
-        teacher = f"run:{out}#en"
+    _save(model.model, tokenizer, out)
     remove(checkpoint)
-    return SourceResult(out, teacher, labels, tags, result)
+    return SourceResult(out, f"hf:{out}", labels, tags, fitted)
+
+
+def train_on_labels(
+    labelled: Path | str,
+    out: Path | str,
+    recipe: Recipe,
+    *,
+    lang: str,
+    task: str = "classification",
+    segmenter_name: str | None = None,
+    progress: Progress | None = None,
+) -> SourceResult:
+    """Train a recipe's student on labelled text of its own language: what distillation is to come close to.
+
+    It leaves a run whose record says that labels made it; the same call goes on with a run that was stopped.
+
+    Args:
+        labelled: utterances with labels, spans, or both, as the task asks.
+        out: run folder.
+        recipe: read are ``student``, ``step2``, ``data.held_out``, ``mplm`` (for ``student.init``),
+            ``alignment``, ``seed``, ``device`` and ``precision``.
+        lang: the language.
+        task: ``classification``, ``tagging`` or ``joint``.
+        segmenter_name: what cuts words, where it is not the language's own.
+        progress: is told of every few steps.
+
+    Raises:
+        DataError: utterances without labels or spans, a single label, or too few of them.
+        FtxError: ``out`` belongs to another recipe or to other text.
+    """
+    if task not in TASKS:
+        raise UsageError(f"unknown task {task!r}: {', '.join(TASKS)}")
+    out = Path(out)
+    learnt, kept = _labelled_parts(
+        labelled,
+        lang=lang,
+        task=task,
+        held_out=recipe.data.held_out,
+        seed=recipe.seed,
+        segmenter_name=segmenter_name,
+    )
+    # Neither a teacher nor unlabelled text takes part: the record shall not name them.
+    recipe = replace(
+        recipe,
+        teacher=TeacherRecipe(),
+        data=DataRecipe(held_out=recipe.data.held_out, targets={lang: str(labelled)}),
+        balance=BalanceRecipe(),
+        augment=AugmentRecipe(),
+    )
+    layout = open_run(
+        out, recipe, {"labelled text": sha256_of_text(task, sha256_of(Path(labelled)))}, method="supervised"
+    )
+    fitted = train_student(
+        learnt, kept, layout, recipe, select="agreement", figures={"supervised": True}, progress=progress
+    )
+    labels = learnt.labels.labels if learnt.labels else ()
+    return SourceResult(out, f"run:{out}#{lang}", labels, learnt.tags.tags if learnt.tags else (), fitted)
+
+
+def _labelled_parts(
+    labelled: Path | str,
+    *,
+    lang: str,
+    task: str,
+    held_out: float,
+    seed: int,
+    segmenter_name: str | None = None,
+) -> tuple[Labelled, Labelled]:
+    """Training and held-out part of a labelled file: labels and tags as the distributions that they are."""
+    path = Path(labelled)
+    utterances = read_utterances(path)
+    labels = _names(utterances, path, tagging=False) if task != "tagging" else ()
+    tags = _names(utterances, path, tagging=True) if task != "classification" else ()
+    rows = np.random.default_rng(seed).permutation(len(utterances))
+    count = max(1, round(held_out * len(rows)))
+    cut = segmenter(lang, segmenter_name) if tags or lang in UNSPACED else None
+    kept, learnt = (
+        _one_hot([utterances[i] for i in part], lang, labels, tags, cut)
+        for part in (rows[:count], rows[count:])
+    )
+    return learnt, kept
 
 
 def _names(utterances: list[Utterance], path: Path, *, tagging: bool) -> tuple[str, ...]:
@@ -171,22 +263,27 @@ def _distilbert(vocab_size: int, names: tuple[str, ...], *, tagging: bool) -> nn
 
 
 def _one_hot(
-    utterances: list[Utterance], names: tuple[str, ...], tokenizer: Tokenizer, *, tagging: bool, every: bool
-) -> TrainingSet:
-    """Labels as the distributions that they are; tags at ``every`` subword, or at the first of each word."""
-    encoded = encode(tokenizer, [u.text for u in utterances])
-    column = {name: i for i, name in enumerate(names)}
-    if not tagging:
-        targets = np.zeros((len(utterances), len(names)), dtype=np.float32)
-        targets[np.arange(len(utterances)), [column[str(u.label)] for u in utterances]] = 1
-        return TrainingSet(encoded, label_targets=targets)
-    cut, texts = segmenter("en"), []
-    for utterance in utterances:
-        words = cut(utterance.text)
-        tags = [column[tag] for tag in spans_to_bio(utterance.spans or (), words)]
-        texts.append((np.asarray(words).reshape(-1, 2), np.eye(len(names), dtype=np.float32)[tags]))
-    gold = SoftTags.join(names, texts)
-    return training_set(encoded, None, gold, alignment="character-bridge" if every else "first-subword")
+    utterances: list[Utterance],
+    lang: str,
+    labels: tuple[str, ...],
+    tags: tuple[str, ...],
+    cut: Callable[[str], Sequence[tuple[int, int]]] | None,
+) -> Labelled:
+    """Certain distributions; tags a word, so that ``cut`` is needed for them."""
+    texts = tuple(u.text for u in utterances)
+    words = tuple(tuple(cut(text)) for text in texts) if cut else None
+    soft_labels = soft_tags = None
+    if labels:
+        columns = [labels.index(str(u.label)) for u in utterances]
+        soft_labels = SoftLabels(labels, np.eye(len(labels), dtype=np.float32)[columns])
+    if tags:
+        column = {tag: i for i, tag in enumerate(tags)}
+        units = []
+        for utterance, own in zip(utterances, words or (), strict=True):
+            rows = [column[tag] for tag in spans_to_bio(utterance.spans or (), own)]
+            units.append((np.asarray(own).reshape(-1, 2), np.eye(len(tags), dtype=np.float32)[rows]))
+        soft_tags = SoftTags.join(tags, units)
+    return Labelled(lang, texts, words, soft_labels, soft_tags)
 
 
 def _save(model: nn.Module, tokenizer: Tokenizer, folder: Path) -> None:
@@ -203,23 +300,3 @@ def _save(model: nn.Module, tokenizer: Tokenizer, folder: Path) -> None:
     with write_atomically(folder) as aside:
         model.save_pretrained(aside, safe_serialization=True)  # type: ignore[operator]
         wrapped.save_pretrained(aside)
-
-
-def _save_run(
-    student: nn.Module,
-    tokenizer: Tokenizer,
-    folder: Path,
-    result: FitResult,
-    seed: int,
-    *,
-    labelled: Path,
-    held_out: list[Utterance],
-) -> None:
-    """A run with one finished student, which says that labels made it."""
-    with write_atomically(folder) as aside:
-        layout = RunLayout(aside)
-        save_student(student, tokenizer, layout.student("en"))  # type: ignore[arg-type]
-        write_jsonl(layout.held_out("en"), [Utterance(u.text) for u in held_out])
-        figures = {**asdict(result), "supervised": True}
-        record = {"format": 1, "seed": seed, "versions": versions(), "stages": {"students/en": figures}}
-        layout.write_record(record | {"inputs": {"labelled text": sha256_of(labelled)}})

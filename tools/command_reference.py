@@ -15,8 +15,8 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 COMMANDS = (
-    "distill", "export", "predict", "inspect", "evaluate", "benchmark latency", "translate", "data check",
-    "train-source", "init",
+    "distill", "export", "predict", "inspect", "evaluate", "benchmark latency", "benchmark accuracy",
+    "translate", "data check", "train-source", "init",
 )  # fmt: skip
 HEAD = """# Commands
 

@@ -43,7 +43,7 @@ def translated(
     *,
     cache: TranslationCache,
     cut: Cut | None,
-    space: Space,
+    space: Space | None,
     temperature: float,
     progress: Progress,
 ) -> Translated:
@@ -55,7 +55,7 @@ def translated(
         translator: of English.
         cache: translations made before.
         cut: segmenter of the language, where words are needed.
-        space: the untouched mPLM; asked only for tags.
+        space: the untouched mPLM; needed for tags alone.
         temperature: of the alignment of words, for tags.
         progress: is told of the translation.
 
@@ -75,6 +75,7 @@ def translated(
     tags = None
     if source.tags is not None:
         assert words is not None
+        assert space is not None
         assert source.words is not None
         tags = aligned_tags(
             space,

@@ -45,7 +45,7 @@ def _opened(run: Run, folder: Path, shift: Tensor | None) -> Teacher:
     teacher = mplm_teacher(
         folder,
         device=run.device,
-        precision=run.precision(),
+        precision=run.precision,
         whole_words=run.recipe.alignment == "first-subword",
         shift=shift,
     )
@@ -75,7 +75,7 @@ def _shift(run: Run, corpus: Corpus, folder: Path, stage: str) -> Tensor:
             rows = range(0, len(part.train), max(1, len(part.train) // MOST_CENTERED))
             words = [part.train_words[i] for i in rows] if run.tagging and part.train_words else None
             encoded = tokenizer.encode([part.train[i] for i in rows], words)
-            with autocast_for(run.device, run.precision()):
+            with autocast_for(run.device, run.precision):
                 pooled, _ = states_of(model.to(run.device), encoded, pad_id=model.pad_id, device=run.device)
             save_center(pooled.mean(dim=0), places[part.lang])
     run.accelerator.wait_for_everyone()

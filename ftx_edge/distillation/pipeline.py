@@ -30,6 +30,7 @@ def distill(
     out: Path | str,
     *,
     reuse: Path | str | None = None,
+    translations: Path | str | None = None,
     progress: Progress | None = None,
 ) -> DistillResult:
     """Distil the source model into one student a target language; label-free throughout.
@@ -42,6 +43,7 @@ def distill(
         out: run folder; created, or resumed if the same recipe started it.
         reuse: another run, whose mPLM and soft labels are taken over where this recipe would make the same;
             so that several students are compared on one step 1.
+        translations: file that keeps translations, for runs that share them; one in the run by default.
         progress: is told of every stage.
 
     Raises:
@@ -50,7 +52,13 @@ def distill(
         FtxError: ``out`` belongs to another recipe; the device is not there.
     """
     recipe.check()
-    run = Run(recipe, Path(out), progress or Silent(), reuse=Path(reuse) if reuse else None)
+    run = Run(
+        recipe,
+        Path(out),
+        progress or Silent(),
+        reuse=Path(reuse) if reuse else None,
+        translations=Path(translations) if translations else None,
+    )
     since = time.monotonic()
     for corpus in (run.source, *run.targets.values()):
         if corpus.duplicates:

@@ -99,7 +99,7 @@ def plan(recipe: Recipe) -> Plan:
         stages.append(PlannedStage(stage.name, stage.utterances, stage.steps, stage.seconds + labelling))
     more = recipe.ensemble
     names = [s for s in (recipe.teacher.label, *more.labels, recipe.teacher.tag, *more.tags) if s]
-    precision = resolve_precision(recipe.precision, device, large=True)
+    precision = resolve_precision(recipe.precision, device)
     return Plan(
         " + ".join(names), len(teachers.labels), len(teachers.tags), device.type, precision, tuple(stages)
     )

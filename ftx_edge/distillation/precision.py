@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 
 
-def resolve_precision(precision: str, device: torch.device, *, large: bool) -> str:
-    """What ``auto`` means: bf16 where the device computes it natively and the model gains by it."""
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """What ``auto`` means: bf16 where the device computes it natively."""
     if precision != "auto":
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    if device.type == "cpu" and large and _cpu_computes_bf16():
+    if device.type == "cpu" and _cpu_computes_bf16():
         return "bf16"
     return "fp32"
 

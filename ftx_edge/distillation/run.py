@@ -19,15 +19,10 @@ from ftx_edge.distillation.neighbours import LabelledSource
 from ftx_edge.distillation.precision import resolve_precision
 from ftx_edge.distillation.progress import Progress, Silent
 from ftx_edge.distillation.source_teachers import open_teachers
+from ftx_edge.distillation.student import mplm_tokenizer
 from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.files import remove, sha256_of, sha256_of_text
-from ftx_edge.mplm.model import (
-    MultilingualTokenizer,
-    default_prefix,
-    load_config,
-    load_tokenizer,
-    longest_input,
-)
+from ftx_edge.mplm.model import MultilingualTokenizer, load_config
 from ftx_edge.mplm.space import Space
 from ftx_edge.recipe import Recipe, StepRecipe
 from ftx_edge.runs import (
@@ -52,7 +47,15 @@ class Run:
     Raises what ``distill`` raises.
     """
 
-    def __init__(self, recipe: Recipe, out: Path, progress: Progress, *, reuse: Path | None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        out: Path,
+        progress: Progress,
+        *,
+        reuse: Path | None = None,
+        translations: Path | None = None,
+    ) -> None:
         self.recipe = recipe
         self.accelerator = make_accelerator(recipe.device, "fp32")
         self.processes = PartialState()
@@ -63,7 +66,7 @@ class Run:
         self.source = self._corpus(SOURCE_LANGUAGE, recipe.data.source)
         self.targets = {lang: self._corpus(lang, path) for lang, path in recipe.data.targets.items()}
         # Before the run folder is made: a wrong name leaves nothing behind.
-        self._mplm_config = load_config(recipe.mplm.name)
+        load_config(recipe.mplm.name)
         if recipe.student.init == "mplm":
             scored_pieces(self.mplm_tokenizer().backend)
         inputs = {"source text": self.source.fingerprint, "teacher": self.teachers.fingerprint}
@@ -74,18 +77,17 @@ class Run:
             self.layout = open_run(out, recipe, inputs)
             if reuse is not None and self.accelerator.is_main_process:
                 take_over_step1(RunLayout(reuse), self.layout)
+        self.translations = translations or self.layout.translations
         self._cache = SoftLabelCache(self.layout.cache)
 
-    def precision(self, *, large: bool = True) -> str:
-        """What the recipe's precision means for the mPLM, or, not ``large``, for a student."""
-        return resolve_precision(self.recipe.precision, self.device, large=large)
+    @property
+    def precision(self) -> str:
+        """What the recipe's precision means on this device."""
+        return resolve_precision(self.recipe.precision, self.device)
 
     def mplm_tokenizer(self) -> MultilingualTokenizer:
         """The untouched mPLM's."""
-        recipe = self.recipe.mplm
-        prefix = default_prefix(recipe.name) if recipe.prefix == "auto" else recipe.prefix
-        longest = min(recipe.max_length, longest_input(self._mplm_config) or recipe.max_length)
-        return load_tokenizer(recipe.name, prefix=prefix, max_length=longest)
+        return mplm_tokenizer(self.recipe.mplm)
 
     @cached_property
     def space(self) -> Space:
@@ -95,7 +97,7 @@ class Run:
             self.mplm_tokenizer(),
             layer=self.recipe.balance.layer,
             device=self.device,
-            precision=self.precision(),
+            precision=self.precision,
         )
 
     @cached_property

@@ -83,12 +83,13 @@ def _fit_mplm(run: Run, stage: str, parts: Parts) -> FitResult:
     tokenizer = run.mplm_tokenizer()
     model = _untrained(run, recipe)
     train, held_out = (_joined(run, which, tokenizer) for which in zip(*parts, strict=True))
-    precision = run.precision()
+    precision = run.precision
 
     def probe() -> None:
         probe_heads(
             model,
             train,
+            held_out,
             pad_id=model.pad_id,
             device=run.device,
             autocast=lambda: autocast_for(run.device, precision),
@@ -146,7 +147,7 @@ def _translated(run: Run, lang: str, spec: str) -> tuple[Labelled, Labelled]:
                 part,
                 lang,
                 translator,
-                cache=TranslationCache(run.layout.translations),
+                cache=TranslationCache(run.translations),
                 cut=segmenter(lang, name) if run.tagging else None,
                 space=run.space,
                 temperature=run.recipe.balance.temperature,

@@ -9,7 +9,6 @@ from dataclasses import replace
 from tokenizers import Tokenizer
 
 from ftx_edge.batches import TrainingSet
-from ftx_edge.data import Utterance, write_jsonl
 from ftx_edge.distillation.augment import augment
 from ftx_edge.distillation.balance import join_sets
 from ftx_edge.distillation.corpus import Corpus
@@ -19,12 +18,13 @@ from ftx_edge.distillation.mplm_teacher import teacher_of_students
 from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
 from ftx_edge.distillation.start import start_from_mplm
 from ftx_edge.distillation.step1 import mixture
+from ftx_edge.distillation.student import new_student, student_tokenizer
 from ftx_edge.mplm.model import load_mplm
-from ftx_edge.soft_labels import Teacher
-from ftx_edge.students.model import Student, build_student, count_parameters, save_student
-from ftx_edge.tokenization import UNSPACED, encode, train_tokenizer
+from ftx_edge.runs import write_held_out
+from ftx_edge.soft_labels import SoftLabels, Teacher
+from ftx_edge.students.model import Student, count_parameters, save_student
+from ftx_edge.tokenization import encode
 from ftx_edge.translation import TranslationCache, open_translator, translate_texts
-from ftx_edge.trimming import trimmed_tokenizer
 from ftx_edge.words import segmenter
 
 
@@ -34,7 +34,7 @@ def step2(run: Run, corpus: Corpus) -> FitResult:
     teacher = _teacher(run, corpus)
     english = _english(run, corpus)
     read = _with(corpus, english)
-    tokenizer = _tokenizer(run, read)
+    tokenizer = student_tokenizer(run.recipe, read.train, lang=read.lang, words=read.train_words)
     student = _untrained(run, read, tokenizer, teacher)
     train, held_out = _sets(run, corpus, english, tokenizer, teacher)
     result = run.fit(
@@ -45,11 +45,14 @@ def step2(run: Run, corpus: Corpus) -> FitResult:
         stage=stage,
         key=corpus.fingerprint,
         pad_id=0,
-        accelerator=make_accelerator(run.recipe.device, run.precision(large=False)),
+        accelerator=make_accelerator(run.recipe.device, run.precision),
     )
     if run.accelerator.is_main_process:
         save_student(student, tokenizer, run.layout.student(corpus.lang))
-        write_jsonl(run.layout.held_out(corpus.lang), [Utterance(text) for text in corpus.held_out])
+        said = None
+        if held_out.label_targets is not None:
+            said = SoftLabels(teacher.labels, held_out.label_targets)
+        write_held_out(run.layout, corpus.lang, corpus.held_out, said)
     figures = {
         "parameters": count_parameters(student),
         "texts": len(train),
@@ -90,20 +93,9 @@ def _with(corpus: Corpus, english: Corpus) -> Corpus:
     return replace(corpus, train=corpus.train + english.train, train_words=words)
 
 
-def _tokenizer(run: Run, corpus: Corpus) -> Tokenizer:
-    recipe = run.recipe.student
-    words = corpus.train_words if corpus.lang in UNSPACED else None
-    options = {"vocab_size": recipe.vocab_size, "max_length": recipe.max_length}
-    if recipe.init == "mplm":
-        backend = run.mplm_tokenizer().backend
-        return trimmed_tokenizer(backend, corpus.train, lang=corpus.lang, words=words, **options)
-    return train_tokenizer(corpus.train, lang=corpus.lang, words=words, **options)
-
-
 def _untrained(run: Run, corpus: Corpus, tokenizer: Tokenizer, teacher: Teacher) -> Student:
     recipe = run.recipe.student
-    config = recipe.config(vocab_size=tokenizer.get_vocab_size(), labels=teacher.labels, tags=teacher.tags)
-    student = build_student(config, seed=run.recipe.seed)
+    student = new_student(recipe, tokenizer, labels=teacher.labels, tags=teacher.tags, seed=run.recipe.seed)
     if recipe.init != "random":
         _start(run, student, tokenizer, corpus)
     return student
@@ -121,7 +113,7 @@ def _start(run: Run, student: Student, tokenizer: Tokenizer, corpus: Corpus) -> 
         corpus.train,
         corpus.train_words if run.tagging else None,
         device=run.device,
-        precision=run.precision(),
+        precision=run.precision,
     )
     run.progress.finish(f"{count} of {tokenizer.get_vocab_size()} pieces occur in the text")
 
@@ -154,7 +146,7 @@ def _augmented(run: Run, corpus: Corpus) -> Corpus:
             open_translator(recipe.there[lang], source=lang, target=SOURCE_LANGUAGE, device=device),
             open_translator(recipe.back[lang], source=SOURCE_LANGUAGE, target=lang, device=device),
         )
-        cache = TranslationCache(run.layout.translations)
+        cache = TranslationCache(run.translations)
 
         def round_trip(texts: Sequence[str]) -> list[str]:
             for translator in translators:

@@ -12,7 +12,7 @@ import ftx_edge
 
 COMMANDS = (
     ("init",), ("distill",), ("export",), ("train-source",), ("translate",), ("data", "check"),
-    ("predict",), ("inspect",), ("evaluate",), ("benchmark", "latency"),
+    ("predict",), ("inspect",), ("evaluate",), ("benchmark", "latency"), ("benchmark", "accuracy"),
 )  # fmt: skip
 
 

@@ -50,10 +50,9 @@ def test_it_stops_at_what_would_stop_the_run(recipe, changes, kind):
 
 def test_the_precision_that_auto_means():
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert resolve_precision("fp16", cpu, large=True) == "fp16"
-    assert resolve_precision("fp32", cuda, large=True) == "fp32"
-    assert resolve_precision("auto", cpu, large=False) == "fp32"
-    assert resolve_precision("auto", torch.device("mps"), large=True) == "fp32"
+    assert resolve_precision("fp16", cpu) == "fp16"
+    assert resolve_precision("fp32", cuda) == "fp32"
+    assert resolve_precision("auto", torch.device("mps")) == "fp32"
 
 
 @pytest.mark.parametrize(("native", "precision"), [(True, "bf16"), (False, "fp32")])
@@ -61,10 +60,10 @@ def test_auto_on_a_processor_depends_on_what_it_computes_natively(monkeypatch, n
     from ftx_edge.distillation import precision as module
 
     monkeypatch.setattr(module, "_cpu_computes_bf16", lambda: native)
-    assert resolve_precision("auto", torch.device("cpu"), large=True) == precision
+    assert resolve_precision("auto", torch.device("cpu")) == precision
 
 
 @pytest.mark.parametrize(("native", "precision"), [(True, "bf16"), (False, "fp16")])
 def test_auto_on_a_gpu_is_bf16_where_it_can(monkeypatch, native, precision):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: native)
-    assert resolve_precision("auto", torch.device("cuda"), large=False) == precision
+    assert resolve_precision("auto", torch.device("cuda")) == precision

@@ -1,0 +1,376 @@
+"""``benchmark_accuracy``: do what is left of a suite, keep what was measured, make the tables.
+
+Several processes may be at it: a cell, a step 1 and a source model are each made by one of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftx_edge.benchmarks.accuracy import figures
+from ftx_edge.benchmarks.locks import try_lock
+from ftx_edge.benchmarks.suite import GOLD, SOURCE, TFIDF, TRANSLATE_TEST, TRANSLATED, Cell, Suite
+from ftx_edge.benchmarks.suite_keys import (
+    fingerprint,
+    mplm_fingerprint,
+    recipe_of,
+    run_folder,
+    source_folder,
+    step1_key,
+    teachers_of,
+)
+from ftx_edge.benchmarks.tables import FAILURE, Measurement, MeasurementStore
+from ftx_edge.errors import DataError, FtxError, GateError, MissingExtraError, UsageError
+from ftx_edge.files import write_atomically
+from ftx_edge.runs import RunLayout
+
+if TYPE_CHECKING:
+    from ftx_edge.distillation.progress import Progress
+    from ftx_edge.recipe import Recipe
+    from ftx_edge.soft_labels import Teacher
+
+DONE, FAILED, TAKEN, LEFT = "done", "failed", "taken", "left"
+WORKED, WAITS = "worked", "waits"
+POLL = 2.0
+"""Seconds between looks at what another process is making."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What doing a cell needs besides the cell."""
+
+    suite: Suite
+    store: MeasurementStore
+    progress: Progress
+
+    @property
+    def translations(self) -> Path:
+        """The cache of all runs: a text is translated once, whatever seed and method ask for it."""
+        return self.suite.runs / "translations.sqlite"
+
+    def command(self, cell: Cell) -> str:
+        """What measures a cell again."""
+        chosen = {"source": cell.source, "mplm": cell.mplm, "method": cell.method, "student": cell.student}
+        only = ",".join(
+            f"{key}={value}" for key, value in {**chosen, "seed": cell.seed}.items() if value is not None
+        )
+        quick = " --quick" if self.suite.quick else ""
+        return f"ftx-edge benchmark accuracy {self.suite.given}{quick} --only {only}"
+
+    def record(self, cell: Cell, lang: str, metric: str, value: float, **known: object) -> Measurement:
+        """A figure of a cell."""
+        task = self.suite.task(cell)
+        alignment = None
+        if cell.student is not None and task != "classification":
+            alignment = recipe_of(self.suite, cell).alignment
+        values = {
+            "source": cell.source,
+            "method": cell.method,
+            "mplm": cell.mplm,
+            "student": cell.student,
+            "seed": cell.seed,
+            "alignment": alignment,
+            "language": lang,
+            "task": task,
+            "metric": metric,
+            "value": value,
+            "command": self.command(cell),
+            **known,
+        }
+        if cell.method == GOLD:  # one for all sources
+            values["source"] = None
+        return Measurement(**values)  # type: ignore[arg-type]
+
+
+def work(job: Work, cells: Sequence[Cell]) -> None:
+    """Do what no other process does, until there is no more of it.
+
+    What waits for another process is looked at again; what is wholly another's is left to it.
+    """
+    while True:
+        states = {_try(job, cell, f"{number} of {len(cells)}") for number, cell in enumerate(cells, start=1)}
+        if not states & {WAITS, WORKED}:
+            return
+        if WORKED not in states:
+            time.sleep(POLL)
+
+
+def states(suite: Suite, cells: Sequence[Cell]) -> list[tuple[str, str | None]]:
+    """Of each cell: done, failed (and why), taken by a process, or left."""
+    kept = {record.fingerprint: record for record in MeasurementStore(suite.out).read()}
+    found: list[tuple[str, str | None]] = []
+    for cell in cells:
+        records = [kept.get(fingerprint(suite, cell, lang)) for lang in cell.languages]
+        failed = [record.note for record in records if record and record.metric == FAILURE]
+        if all(records):
+            found.append((FAILED, failed[0]) if failed else (DONE, None))
+            continue
+        with try_lock(suite.runs / "locks", cell.place) as free:
+            found.append((LEFT if free else TAKEN, None))
+    return found
+
+
+def _missing(job: Work, cell: Cell) -> list[str]:
+    """Languages in which a cell has not been measured."""
+    kept = {record.fingerprint for record in job.store.read()}
+    return [lang for lang in cell.languages if fingerprint(job.suite, cell, lang) not in kept]
+
+
+def _try(job: Work, cell: Cell, number: str) -> str:
+    if not _missing(job, cell):
+        return DONE
+    with try_lock(job.suite.runs / "locks", cell.place) as mine:
+        if not mine:
+            return TAKEN
+        missing = _missing(job, cell)  # another process may just have ended with it
+        if not missing:
+            return DONE
+        try:
+            do = _DO.get(cell.student) or _DO.get(cell.method) or _distil
+            return do(job, cell, missing, number)
+        except (UsageError, DataError, MissingExtraError):
+            raise  # so would the next cell
+        except FtxError as error:
+            _fail(job, cell, missing, error)
+            return WORKED
+
+
+def _fail(job: Work, cell: Cell, languages: Sequence[str], error: FtxError) -> None:
+    job.progress.note(f"{cell.place} failed: {error}")
+    job.store.add(
+        job.record(cell, lang, FAILURE, 1.0, note=str(error), fingerprint=fingerprint(job.suite, cell, lang))
+        for lang in languages
+    )
+
+
+def _source(job: Work, cell: Cell, missing: Sequence[str], number: str) -> str:
+    """The English source model on the English test set."""
+    if not _teachers_are_there(job, cell.source):
+        return WAITS
+    job.progress.note(f"cell {number}: {cell.place}")
+    records = []
+    for spec in filter(None, teachers_of(job.suite, cell.source)):
+        records += _scores(job, cell, "en", spec)
+    job.store.add(records)
+    return WORKED
+
+
+def _translate_test(job: Work, cell: Cell, missing: Sequence[str], number: str) -> str:
+    """The baseline that translates into English and asks the source model."""
+    if not _teachers_are_there(job, cell.source):
+        return WAITS
+    job.progress.note(f"cell {number}: {cell.place}")
+    label, _ = teachers_of(job.suite, cell.source)
+    (lang,) = missing
+    spec = f"translate-test:{job.suite.baselines.translate_test[lang]}+{label}"
+    job.store.add(_scores(job, cell, lang, spec))
+    return WORKED
+
+
+def _distil(job: Work, cell: Cell, missing: Sequence[str], number: str) -> str:
+    """A cell of the grid: a run, and its figures."""
+    if not _distilled(job, cell, number):
+        return WAITS
+    recipe, run = recipe_of(job.suite, cell), run_folder(job.suite, cell)
+    _measure_mplm(job, cell, run, recipe)
+    for lang in missing:
+        _measure_student(job, cell, run, lang)
+    return WORKED
+
+
+def _distilled(job: Work, cell: Cell, number: str) -> bool:
+    """Both steps, or the second alone where another run did the first; False while that is still made."""
+    from ftx_edge.distillation import distill
+
+    if not _teachers_are_there(job, cell.source):
+        return False
+    recipe, run = recipe_of(job.suite, cell), run_folder(job.suite, cell)
+    with _step1(job, cell, run) as (may, reuse):
+        if may:
+            job.progress.note(f"cell {number}: {cell.place}")
+            distill(recipe, run, reuse=reuse, translations=job.translations, progress=job.progress)
+        return may
+
+
+def _tfidf(job: Work, cell: Cell, missing: Sequence[str], number: str) -> str:
+    """TF-IDF on the labels that a method's mPLM gives; of the run with the suite's first student."""
+    from ftx_edge.benchmarks.baselines import tfidf_of
+
+    first = replace(cell, student=next(iter(job.suite.students)))
+    with try_lock(job.suite.runs / "locks", first.place) as mine:
+        # Distilled already, as a rule: then this trains nothing.
+        if not mine or not _distilled(job, first, number):
+            return WAITS
+    job.progress.note(f"cell {number}: {cell.place}")
+    recipe, run = recipe_of(job.suite, first), run_folder(job.suite, first)
+    for lang in missing:
+        job.store.add(_scores(job, cell, lang, tfidf_of(run, recipe, lang)))
+    return WORKED
+
+
+def _direct(job: Work, cell: Cell, missing: Sequence[str], number: str) -> str:
+    """A student that no mPLM teaches: translate-train-pseudo, gold-supervised."""
+    from ftx_edge.benchmarks.baselines import gold_supervised, translate_train_pseudo
+
+    suite, (lang,) = job.suite, missing
+    if cell.method == TRANSLATED and not _teachers_are_there(job, cell.source):
+        return WAITS
+    job.progress.note(f"cell {number}: {cell.place}")
+    recipe, run = recipe_of(suite, cell), run_folder(suite, cell)
+    if cell.method == GOLD:
+        labelled, task = suite.data.file("gold", lang), suite.task(cell)
+        gold_supervised(labelled, run, recipe, lang=lang, task=task, progress=job.progress)
+    else:
+        mt = suite.baselines.translate_train_pseudo[lang]
+        translate_train_pseudo(run, recipe, lang=lang, mt=mt, cache=job.translations, progress=job.progress)
+    _measure_student(job, cell, run, lang)
+    return WORKED
+
+
+_DO: dict[str | None, Callable[..., str]] = {
+    SOURCE: _source,
+    TRANSLATE_TEST: _translate_test,
+    GOLD: _direct,
+    TRANSLATED: _direct,
+    TFIDF: _tfidf,
+}
+"""How a cell that is no distillation is done, by its method or student."""
+
+
+def _teachers_are_there(job: Work, name: str) -> bool:
+    """Train the source models that are not there; False while another process does."""
+    from ftx_edge.source import train_source
+
+    source = job.suite.sources[name]
+    if not source.train.labelled:
+        return True
+    for task in source.heads:
+        folder = source_folder(job.suite, name, task)
+        if folder.is_dir():
+            continue
+        with try_lock(job.suite.runs / "locks", str(folder)) as mine:
+            if not mine:
+                return False
+            if not folder.is_dir():
+                job.progress.note(f"source model {name}, {task}")
+                train_source(
+                    source.train.labelled,
+                    folder,
+                    task=task,
+                    architecture=source.train.architecture,
+                    epochs=source.train.epochs,
+                    seed=source.train.seed,
+                    progress=job.progress,
+                )
+    return True
+
+
+@contextlib.contextmanager
+def _step1(job: Work, cell: Cell, run: Path) -> Iterator[tuple[bool, Path | None]]:
+    """Whether this cell may be distilled now, and the run whose step 1 it takes over, if any.
+
+    It may not while another process makes the step 1 that it would make.
+    """
+    key = step1_key(job.suite, cell)
+    marker = job.suite.runs / "step1" / key[:16]
+
+    def maker() -> Path | None:
+        """The run that did it."""
+        path = Path(marker.read_text(encoding="utf-8")) if marker.is_file() else None
+        return path if path is not None and _has_step1(path) else None
+
+    if _has_step1(run):
+        yield True, None
+    elif (found := maker()) is not None:
+        yield True, found
+    else:
+        with try_lock(job.suite.runs / "locks", f"step 1 {key}") as mine:
+            found = maker()  # it may just have ended
+            if mine and found is None:
+                with write_atomically(marker) as aside:
+                    aside.write_text(str(run), encoding="utf-8")
+            yield mine or found is not None, found
+
+
+def _has_step1(run: Path) -> bool:
+    layout = RunLayout(run)
+    return layout.record.is_file() and "mplm" in layout.read_record()["stages"]
+
+
+def _measure_mplm(job: Work, cell: Cell, run: Path, recipe: Recipe) -> None:
+    """The mPLM in English and in the cell's languages; what a cell with the same step 1 found is taken."""
+    for lang in ("en", *cell.languages):
+        mine = mplm_fingerprint(job.suite, cell, lang)
+        kept = job.store.read()
+        if any(record.fingerprint == mine for record in kept):
+            continue
+        same = {mplm_fingerprint(job.suite, cell, lang, method): method for method in job.suite.methods}
+        found = [record for record in kept if record.fingerprint in same]
+        if found:
+            first = found[0].fingerprint
+            records = [
+                replace(record, method=cell.method, fingerprint=mine, command=job.command(cell))
+                for record in found
+                if record.fingerprint == first
+            ]
+        else:
+            spec = f"run:{run}#mplm" + ("" if lang == "en" else f"@{lang}")
+            records = _scores(job, cell, lang, spec, student=None, fingerprint=mine)
+        job.store.add(records)
+
+
+def _measure_student(job: Work, cell: Cell, run: Path, lang: str) -> None:
+    """A student as it was distilled and as an int8 package; all of its records or none."""
+    from ftx_edge.exporters import export
+
+    records = _scores(job, cell, lang, f"run:{run}#{lang}")
+    mark = {"fingerprint": records[0].fingerprint}
+    weights = (RunLayout(run).student(lang) / "model.safetensors").stat().st_size
+    records.append(job.record(cell, lang, "size_bytes", weights, precision="fp32", **mark))
+    try:
+        (exported,) = export(run, [lang], max_drop=job.suite.max_drop, archive=False)
+    except GateError as error:
+        job.progress.note(f"{cell.place}, {lang}: {error}")
+        records.append(job.record(cell, lang, FAILURE, 1.0, precision="int8", note=str(error), **mark))
+    else:
+        records += _scores(job, cell, lang, str(exported.folder), precision="int8")
+        records.append(job.record(cell, lang, "size_bytes", exported.size, precision="int8", **mark))
+    job.store.add(records)
+
+
+def _scores(
+    job: Work, cell: Cell, lang: str, target: str | Teacher, *, precision: str = "fp32", **known: object
+) -> list[Measurement]:
+    """A record for each figure that a target has on the test set of a language."""
+    from ftx_edge.evaluation import evaluate
+
+    job.progress.note(f"  {target if isinstance(target, str) else cell.student} on {lang}")
+    evaluation = evaluate(
+        target,
+        job.suite.data.file("test", lang),
+        reference="none",
+        language=lang,
+        device=_device(job, cell),
+    )
+    known = (
+        {"fingerprint": fingerprint(job.suite, cell, lang), **known} if "fingerprint" not in known else known
+    )
+    return [
+        job.record(cell, lang, metric, value, precision=precision, n_test=evaluation.n, **known)
+        for metric, value in figures(evaluation).items()
+    ]
+
+
+def _device(job: Work, cell: Cell) -> str:
+    """Where torch models are scored: where they are distilled."""
+    import torch
+
+    asked = recipe_of(job.suite, cell).device if cell.student is not None else "auto"
+    if asked != "auto":
+        return asked
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,55 @@
+"""A student before its first update: its tokenizer, its sizes, its random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer
+
+from ftx_edge.mplm.model import (
+    MultilingualTokenizer,
+    default_prefix,
+    load_config,
+    load_tokenizer,
+    longest_input,
+)
+from ftx_edge.recipe import MplmRecipe, Recipe, StudentRecipe
+from ftx_edge.soft_labels import WordSpans
+from ftx_edge.students.model import Student, build_student
+from ftx_edge.tokenization import UNSPACED, train_tokenizer
+from ftx_edge.trimming import trimmed_tokenizer
+
+
+def mplm_tokenizer(recipe: MplmRecipe) -> MultilingualTokenizer:
+    """The tokenizer of the recipe's mPLM, with its prefix and longest input."""
+    prefix = default_prefix(recipe.name) if recipe.prefix == "auto" else recipe.prefix
+    longest = min(recipe.max_length, longest_input(load_config(recipe.name)) or recipe.max_length)
+    return load_tokenizer(recipe.name, prefix=prefix, max_length=longest)
+
+
+def student_tokenizer(
+    recipe: Recipe, texts: Sequence[str], *, lang: str, words: Sequence[WordSpans] | None
+) -> Tokenizer:
+    """A BPE of its own, or the mPLM's pieces that the texts use, as ``student.init`` says.
+
+    Args:
+        recipe: of the run.
+        texts: training texts.
+        lang: their language.
+        words: their words; read where the language puts no spaces between them.
+    """
+    student = recipe.student
+    words = words if lang in UNSPACED else None
+    sizes = {"vocab_size": student.vocab_size, "max_length": student.max_length}
+    if student.init == "mplm":
+        backend = mplm_tokenizer(recipe.mplm).backend
+        return trimmed_tokenizer(backend, texts, lang=lang, words=words, **sizes)
+    return train_tokenizer(texts, lang=lang, words=words, **sizes)
+
+
+def new_student(
+    recipe: StudentRecipe, tokenizer: Tokenizer, *, labels: tuple[str, ...], tags: tuple[str, ...], seed: int
+) -> Student:
+    """A student of the recipe's sizes for this tokenizer and these heads, with random weights."""
+    config = recipe.config(vocab_size=tokenizer.get_vocab_size(), labels=labels, tags=tags)
+    return build_student(config, seed=seed)
