@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
@@ -199,16 +200,17 @@ class Package:
         outputs = self.run(encoded.ids)
         label = score = scores = spans = None
         if self._labels:
-            row = outputs[0][0]
-            best = int(row.argmax())
-            exponentials = np.exp(row - row[best])
-            total = float(np.add.reduce(exponentials))
+            # Plain numbers: a row this short is done before an array function has begun.
+            row = outputs[0][0].tolist()
+            highest = max(row)
+            exponentials = list(map(math.exp, [logit - highest for logit in row]))
+            total = sum(exponentials)
             score = 1.0 / total
             if min_score is None or score >= min_score:
-                label = self._labels[best]
+                label = self._labels[row.index(highest)]
             if top_k:
-                order = np.argsort(-row, kind="stable")[:top_k].tolist()
-                scores = {self._labels[i]: float(exponentials[i]) / total for i in order}
+                order = sorted(range(len(row)), key=row.__getitem__, reverse=True)[:top_k]
+                scores = {self._labels[i]: exponentials[i] / total for i in order}
         if self._decoder is not None:
             spans = tuple(self.decode(text, encoded, outputs[-1][0]))
         return Prediction(text, label, score, scores, spans)

@@ -127,8 +127,7 @@ class SpanDecoder:
             logits, best = logits[kept], [best[token] for token in kept]
             units = [[number] for number in range(len(units))]
         path = self._best_path(units, logits, best)
-        found: list[tuple[str, int, int]] = []
-        tokens: list[list[int]] = []
+        spans: list[PredictedSpan] = []
         at, least = 0, 0
         while at < len(units):
             label = self.labels[path[at]]
@@ -136,40 +135,29 @@ class SpanDecoder:
             if label:
                 while last < len(units) and self._inside[path[last]]:
                     last += 1
-                covered = [token for unit in units[at:last] for token in unit]
+                tokens = [token for unit in units[at:last] for token in unit]
                 if places is not None:
                     start, end = places[at][0], places[last - 1][1]
                 else:
-                    start, end = offsets[covered[0]][0], max(offsets[t][1] for t in covered)
+                    start, end = offsets[tokens[0]][0], max(offsets[token][1] for token in tokens)
                 start, end = _trim(start, end, least, text)
                 if start < end:
-                    found.append((label, start, end))
-                    tokens.append(covered)
+                    covered = "" if text is None else text[start:end]
+                    score = self._score(logits, label, tokens)
+                    spans.append(PredictedSpan(label, start, end, covered, score))
                     least = end
             at = last
-        if not found:
-            return []
-        scores = self._scores(logits, [label for label, _, _ in found], tokens)
-        return [
-            PredictedSpan(label, start, end, "" if text is None else text[start:end], score)
-            for (label, start, end), score in zip(found, scores, strict=True)
-        ]
+        return spans
 
-    def _scores(
-        self, logits: NDArray[np.floating], labels: list[str], tokens: list[list[int]]
-    ) -> list[float]:
-        """For each span the mean over its tokens of the probability of B-label or I-label."""
-        rows = logits[[token for covered in tokens for token in covered]]
-        exponentials = np.exp(rows - np.maximum.reduce(rows, axis=1, keepdims=True))
-        totals = np.add.reduce(exponentials, axis=1).tolist()
-        scores, row = [], 0
-        for label, covered in zip(labels, tokens, strict=True):
-            share = 0.0
-            for _ in covered:
-                share += sum(exponentials.item(row, tag) for tag in self._family[label]) / totals[row]
-                row += 1
-            scores.append(min(share / len(covered), 1.0))
-        return scores
+    def _score(self, logits: NDArray[np.floating], label: str, tokens: list[int]) -> float:
+        """The mean over the tokens of a span of the probability of B-label or I-label."""
+        family, score = self._family[label], 0.0
+        for token in tokens:
+            row = logits[token].tolist()
+            highest = max(row)
+            exponentials = list(map(math.exp, [logit - highest for logit in row]))
+            score += sum([exponentials[tag] for tag in family]) / sum(exponentials)
+        return min(score / len(tokens), 1.0)
 
     def _best_path(self, units: list[list[int]], logits: NDArray[np.floating], best: list[int]) -> list[int]:
         """The tag of each unit's first token, on the best path on which I-x follows only B-x or I-x.

@@ -13,9 +13,17 @@ def units_of_tokens(offsets: list[tuple[int, int]], text: str | None, whole_word
     units: list[list[int]] = []
     begun, ended = 0, 0
     for token, (start, end) in enumerate(offsets):
-        if start >= end or (text is not None and text[start:end].isspace()):
+        if start >= end:
             continue
-        if units and (start < ended or (text is not None and _joined(text, start, ended, whole_words))):
+        joined = start < ended
+        if text is not None:
+            first = text[start]
+            if first.isspace() and text[start:end].isspace():
+                continue
+            # Between ASCII letters after a space, as most tokens begin, there is nothing to ask.
+            if not joined and ((start == ended and whole_words) or not first.isascii()):
+                joined = _joined(text, start, ended, whole_words)
+        if joined and units:
             # A lone word-start piece lies on the first character of the piece that follows it.
             if start == begun and len(units[-1]) == 1 and end > ended:
                 units[-1] = [token]
