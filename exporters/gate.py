@@ -104,7 +104,7 @@ def answers(session: Any, student: Student, encoded: Sequence[EncodedText]) -> A
 def compare(
     student: Answers, graph: Answers, texts: Sequence[str], encoded: Sequence[EncodedText], package: Package
 ) -> Agreement:
-    """Agreement of two sets of answers to the same texts; ``package`` makes spans of them, as a device does."""
+    """Agreement of two sets of answers to the same texts; ``package`` makes spans of them, as a device."""
     label_agreement = tag_agreement = span_f1 = None
     difference = 0.0
     if student.labels is not None and graph.labels is not None:
