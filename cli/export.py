@@ -36,6 +36,14 @@ def export_cli(
         str | None, typer.Option(metavar="SIZE", help="Largest package, all files, such as 6MB or 900kB.")
     ] = None,
     archive: Annotated[bool, typer.Option(help="Write the one-file package (.ftx) too.")] = True,
+    segmenter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Run behind a word segmenter on the device, such as jieba, though the student needs none; "
+            "to compare.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Export students as int8 ONNX packages, each checked against its student before it is written.
@@ -56,6 +64,7 @@ def export_cli(
         max_drop=max_drop,
         max_size=max_size,
         archive=archive,
+        segmenter=segmenter,
     )
     if json:
         print_json([result.to_dict() for result in results])

@@ -59,9 +59,13 @@ def _usage(manifest: Manifest, precisions: tuple[str, ...]) -> str:
         if manifest.task == "joint"
         else ""
     )
+    needs = "numpy, onnxruntime and tokenizers"
+    if manifest.segmenter:
+        needs += f", and the word segmenter `{manifest.segmenter}`"
+        note += f"\n\nOnly `ftx-edge` asks `{manifest.segmenter}` for the words that the model needs."
     return f"""## Use
 
-With `ftx-edge` (needs numpy, onnxruntime and tokenizers; no torch), on this folder or its `.ftx` file:
+With `ftx-edge` (needs {needs}; no torch), on this folder or its `.ftx` file:
 
 ```sh
 ftx-edge predict FOLDER "..."

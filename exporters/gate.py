@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from ftx_edge.errors import GateError
 from ftx_edge.exporters.graph import output_names
-from ftx_edge.runtime.manifest import Manifest
-from ftx_edge.runtime.spans import SpanDecoder
+from ftx_edge.runtime.package import EncodedText, Package
 from ftx_edge.students import Student
 
 FLOAT_TOLERANCE = 1e-3
@@ -71,7 +69,9 @@ class StudentSession:
     def __init__(self, student: Student) -> None:
         self._student = student.eval()
 
-    def run(self, names: Sequence[str], feed: dict[str, NDArray[np.int64]]) -> list[NDArray[np.float32]]:
+    def run(
+        self, names: Sequence[str], feed: dict[str, NDArray[np.int64]], _options: None = None
+    ) -> list[NDArray[np.float32]]:
         """The outputs ``names`` of one forward pass."""
         with torch.inference_mode():
             outputs = self._student(*(torch.from_numpy(feed[n]) for n in ("input_ids", "attention_mask")))
@@ -89,10 +89,10 @@ def feed_of(ids: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int64]]:
     return {"input_ids": rows, "attention_mask": mask}
 
 
-def answers(session: Any, student: Student, encoded: Sequence[Sequence[int]]) -> Answers:
-    """Run every row of subwords by itself, as a device does."""
+def answers(session: Any, student: Student, encoded: Sequence[EncodedText]) -> Answers:
+    """Run every text by itself, as a device does."""
     names = output_names(student.task)
-    results = [session.run(names, feed_of([ids])) for ids in encoded]
+    results = [session.run(names, feed_of([text.ids])) for text in encoded]
     labels = tags = None
     if student.config.labels:
         labels = _softmax(np.concatenate([r[0] for r in results]))
@@ -102,33 +102,22 @@ def answers(session: Any, student: Student, encoded: Sequence[Sequence[int]]) ->
 
 
 def compare(
-    student: Answers, graph: Answers, manifest: Manifest, texts: Sequence[str], tokenizer: Tokenizer
+    student: Answers, graph: Answers, texts: Sequence[str], encoded: Sequence[EncodedText], package: Package
 ) -> Agreement:
-    """Agreement of two sets of answers to the same texts."""
+    """Agreement of two sets of answers to the same texts; ``package`` makes spans of them, as a device."""
     label_agreement = tag_agreement = span_f1 = None
     difference = 0.0
     if student.labels is not None and graph.labels is not None:
         label_agreement = float((student.labels.argmax(1) == graph.labels.argmax(1)).mean())
         difference = float(np.abs(student.labels - graph.labels).max())
     if student.tags is not None and graph.tags is not None:
-        decoder = SpanDecoder.of(manifest.tags)
         same = total = hits = found = expected = 0
-        for text, ours, theirs in zip(texts, student.tags, graph.tags, strict=True):
+        for text, read, ours, theirs in zip(texts, encoded, student.tags, graph.tags, strict=True):
             same += int((ours.argmax(1) == theirs.argmax(1)).sum())
             total += len(ours)
             difference = max(difference, float(np.abs(_softmax(ours) - _softmax(theirs)).max()))
-            offsets = tokenizer.encode(text).offsets
             spans = [
-                {
-                    (s.start, s.end, s.label)
-                    for s in decoder(
-                        offsets,
-                        logits,
-                        text,
-                        words=manifest.span_boundaries == "word",
-                        first_subword=manifest.alignment == "first-subword",
-                    )
-                }
+                {(s.start, s.end, s.label) for s in package.decode(text, read, logits)}
                 for logits in (ours, theirs)
             ]
             hits += len(spans[0] & spans[1])

@@ -24,6 +24,7 @@ from ftx_edge.exporters.package import (
     write_package,
 )
 from ftx_edge.exporters.quantize import quantize
+from ftx_edge.recipe import Recipe
 from ftx_edge.runs import RunLayout
 from ftx_edge.runtime.loading import open_session
 from ftx_edge.runtime.manifest import FP32, INT8, MANIFEST, Manifest
@@ -31,6 +32,7 @@ from ftx_edge.runtime.package import Package
 from ftx_edge.students import load_student
 from ftx_edge.students.model import count_parameters
 from ftx_edge.tokenization import UNSPACED
+from ftx_edge.words import segmenter as segmenter_of
 
 _PRECISIONS = {FP32: "fp32", INT8: "int8"}
 
@@ -93,6 +95,7 @@ def export(
     max_drop: float = 0.01,
     max_size: int | str | None = None,
     archive: bool = True,
+    segmenter: str | None = None,
 ) -> list[ExportResult]:
     """Export the students of a run, each as a package ``<language>`` and ``<language>.ftx``.
 
@@ -105,6 +108,8 @@ def export(
         max_drop: see ``export_student``.
         max_size: see ``export_student``.
         archive: write the ``.ftx`` file too.
+        segmenter: see ``export_student``; None: what the students need. A tagger that learned first subwords
+            of a language without spaces needs the segmenter that it learned with, others need none.
 
     Raises:
         FtxError: not a run; UsageError: a language that it has no finished student of; and what
@@ -120,6 +125,7 @@ def export(
         )
     if not chosen:
         raise UsageError(f"{run} has no finished student: run ftx-edge distill on it first")
+    recipe = _recipe(layout)
     results = []
     for language in chosen:
         stage = record["stages"][f"students/{language}"]
@@ -135,7 +141,8 @@ def export(
                 max_drop=max_drop,
                 max_size=max_size,
                 archive=archive,
-                alignment=_alignment(layout),
+                alignment=recipe.alignment,
+                segmenter=segmenter or _needed_segmenter(recipe, language, stage),
                 provenance={
                     "recipe": record.get("recipe"),
                     "seed": record.get("seed"),
@@ -182,7 +189,8 @@ def export_student(
         max_size: bytes of all files together, as a number or as ``6MB``.
         archive: write the ``.ftx`` file too.
         alignment: of the tags that the student learned, as in the recipe.
-        segmenter: name of the word segmenter that the package needs.
+        segmenter: name of a word segmenter, as in ``words.segmenter``, that the package will need on the
+            device; the gate checks the graph behind it.
         min_score: the score below which the package withholds its label.
         provenance: goes into the manifest and the model card.
         measured: likewise; the gate's figures are added as ``export``.
@@ -191,7 +199,7 @@ def export_student(
         GateError: a graph says something else than the student, or the package is too large.
         UsageError: no held-out text, or ``out`` holds something else.
         FtxError: not a student, or the disk is full.
-        MissingExtraError: onnx is not installed.
+        MissingExtraError: onnx, or the segmenter, is not installed.
     """
     require("onnx", "export")
     texts = list(held_out)[:MOST_GATE_TEXTS]
@@ -199,6 +207,7 @@ def export_student(
         raise UsageError("no held-out text: without it no export can be checked")
     out = Path(out)
     check_target(out)
+    cut = segmenter_of(language, segmenter) if segmenter else None
     student, tokenizer = load_student(Path(student_folder))
     config = student.config
 
@@ -219,18 +228,26 @@ def export_student(
         files=entries(files),
         span_boundaries="token" if language.split("-")[0] in UNSPACED else "word",
         alignment=alignment,
-        segmenter=segmenter,
+        segmenter=cut.name if cut else None,
+        segmenter_options=cut.options if cut else {},
         min_score=min_score,
-        provenance={**(provenance or {}), "onnx": onnx.__version__},
+        provenance={
+            **(provenance or {}),
+            **({"segmenter": f"{cut.name} {cut.version}".strip()} if cut else {}),
+            "onnx": onnx.__version__,
+        },
     )
-    encoded = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-    reference = answers(StudentSession(student), student, encoded)
+    # The text as the package will read it, behind its segmenter if it has one.
+    session: Any = StudentSession(student)
+    reader = Package(manifest, tokenizer, session, segmenter=cut)
+    encoded = [reader.encode(text) for text in texts]
+    reference = answers(session, student, encoded)
     agreements: dict[str, Agreement] = {}
     for name, content in graphs.items():
         session = open_session(content, name)
         check_lengths(session, student, exact=name == FP32)
         graph = answers(session, student, encoded)
-        agreements[_PRECISIONS[name]] = compare(reference, graph, manifest, texts, tokenizer)
+        agreements[_PRECISIONS[name]] = compare(reference, graph, texts, encoded, reader)
     _check_drop(agreements, max_drop)
 
     manifest = replace(
@@ -247,7 +264,8 @@ def export_student(
     files[MANIFEST] = manifest.to_json().encode()
     check_size(files, max_size)
 
-    package = Package(manifest, tokenizer, open_session(graphs[manifest.model_file], manifest.model_file))
+    session = open_session(graphs[manifest.model_file], manifest.model_file)
+    package = Package(manifest, tokenizer, session, segmenter=cut)
     archive_path = out.with_name(f"{out.name}.ftx") if archive else None
     write_package(files, out, archive_path)
     return ExportResult(
@@ -283,10 +301,17 @@ def _held_out(path: Path) -> list[str]:
         raise FtxError(f"{path} is damaged: {error}") from error
 
 
-def _alignment(layout: RunLayout) -> str:
-    from ftx_edge.recipe import Recipe
+def _recipe(layout: RunLayout) -> Recipe:
+    return Recipe.read(layout.recipe) if layout.recipe.is_file() else Recipe()
 
-    return Recipe.read(layout.recipe).alignment if layout.recipe.is_file() else "character-bridge"
+
+def _needed_segmenter(recipe: Recipe, language: str, stage: Mapping[str, Any]) -> str | None:
+    """What a student of first subwords learned with; none where spaces and punctuation say the same."""
+    name = stage.get("segmenter") or recipe.data.segmenters.get(language)
+    is_spaced = language.split("-")[0] not in UNSPACED and name in (None, "whitespace")
+    if recipe.alignment != "first-subword" or not recipe.teacher.tag or is_spaced:
+        return None
+    return name or segmenter_of(language).name
 
 
 def _median_latency(package: Package, texts: Sequence[str]) -> float:

@@ -1,8 +1,8 @@
 """The words of a text, as character spans over the text as it is.
 
-Words are needed where a model is trained or measured, never on the device: a teacher of tagging reads words,
-and span F1 is counted over them. Chinese, Japanese and Thai write no spaces, so their words come from a
-dictionary; each such segmenter is an extra.
+Words are needed where a model is trained or measured, and on the device only by packages that say so: a
+teacher of tagging reads words, and span F1 is counted over them. Chinese, Japanese and Thai write no spaces,
+so their words come from a dictionary; each such segmenter is an extra.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -37,10 +37,17 @@ class Segmenter:
     Attributes:
         name: what ``segmenter`` made it from; goes into the recipe and the manifest.
         version: of the library and dictionary behind it, empty where there is none.
+        options: what of its library was chosen, for the manifest of packages that need it.
     """
 
-    def __init__(self, name: str, pieces: Callable[[str], Iterable[str]], version: str = "") -> None:
-        self.name, self.version = name, version
+    def __init__(
+        self,
+        name: str,
+        pieces: Callable[[str], Iterable[str]],
+        version: str = "",
+        options: Mapping[str, str | bool] | None = None,
+    ) -> None:
+        self.name, self.version, self.options = name, version, dict(options or {})
         self._pieces = pieces
 
     def __call__(self, text: str) -> list[tuple[int, int]]:
@@ -163,7 +170,7 @@ def _jieba() -> Segmenter:
     tokenizer.initialized = True
     # Without the model that guesses unknown words: they are joined to their neighbours, across edges of
     # spans.
-    return Segmenter("jieba", lambda chunk: tokenizer.cut(chunk, HMM=False), version("jieba"))
+    return Segmenter("jieba", lambda chunk: tokenizer.cut(chunk, HMM=False), version("jieba"), {"HMM": False})
 
 
 @cache
@@ -179,6 +186,7 @@ def _fugashi() -> Segmenter:
         "fugashi",
         lambda chunk: tagger.parse(chunk).split(),
         f"{version('fugashi')}, unidic-lite {version('unidic-lite')}",
+        {"dictionary": "unidic-lite"},
     )
 
 
@@ -188,7 +196,10 @@ def _pythainlp() -> Segmenter:
 
     # The "safe" one is newmm with a bound on the time that an ambiguous text takes.
     return Segmenter(
-        "pythainlp", lambda chunk: word_tokenize(chunk, engine="newmm-safe"), version("pythainlp")
+        "pythainlp",
+        lambda chunk: word_tokenize(chunk, engine="newmm-safe"),
+        version("pythainlp"),
+        {"engine": "newmm-safe"},
     )
 
 

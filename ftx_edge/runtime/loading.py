@@ -34,7 +34,7 @@ def load(path: str | os.PathLike[str], *, intra_op_num_threads: int = 1) -> Pack
 
 def _open(contents: Contents, intra_op_num_threads: int) -> Package:
     manifest, where = contents.manifest, contents.where
-    segmenter = load_segmenter(manifest) if manifest.segmenter else None
+    segmenter = load_segmenter(manifest, where) if manifest.segmenter else None
     for name in manifest.files:
         if name not in ("tokenizer.json", manifest.model_file):
             contents.verify(name)

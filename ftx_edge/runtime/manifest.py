@@ -43,7 +43,10 @@ class Manifest:
             between words); ``token``: at any subword.
         alignment: ``character-bridge``: every subword bears a tag; ``first-subword``: only the first of
             each word.
-        segmenter: name of the word segmenter that the text needs before the tokenizer; None: raw text.
+        segmenter: name of the word segmenter that the package needs on the device; None: none. A student of
+            ``first-subword`` reads raw text and hears the first subword of each word; any other reads the
+            words with a space between, and its spans begin and end with words.
+        segmenter_options: what of the segmenter's library was chosen.
         min_score: below this score the label is withheld; None: never.
         provenance: hashes of teacher, mPLM and corpora, versions, seed, recipe.
         measured: agreement and drop at export, accuracy where known.
@@ -59,6 +62,7 @@ class Manifest:
     span_boundaries: str = "token"
     alignment: str = "character-bridge"
     segmenter: str | None = None
+    segmenter_options: Mapping[str, Any] = field(default_factory=dict)
     min_score: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     measured: Mapping[str, Any] = field(default_factory=dict)
@@ -81,6 +85,7 @@ class Manifest:
             "span_boundaries": self.span_boundaries,
             "alignment": self.alignment,
             "segmenter": self.segmenter,
+            "segmenter_options": dict(self.segmenter_options),
             "min_score": self.min_score,
             "measured": self.measured,
             "provenance": self.provenance,
@@ -130,6 +135,7 @@ class Manifest:
             span_boundaries=get("span_boundaries", lambda v: v in BOUNDARIES, "token"),
             alignment=get("alignment", lambda v: v in ALIGNMENTS, "character-bridge"),
             segmenter=get("segmenter", lambda v: v is None or _is_text(v)),
+            segmenter_options=get("segmenter_options", lambda v: isinstance(v, dict), {}),
             min_score=get("min_score", lambda v: v is None or (type(v) in (int, float) and 0 <= v <= 1)),
             provenance=get("provenance", lambda v: isinstance(v, dict), {}),
             measured=get("measured", lambda v: isinstance(v, dict), {}),

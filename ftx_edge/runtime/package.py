@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
@@ -49,6 +50,20 @@ class Prediction:
         if self.spans is not None:
             values["spans"] = [span.to_dict() for span in self.spans]
         return values
+
+
+class EncodedText(NamedTuple):
+    """What a package reads of a text.
+
+    Args:
+        ids: subwords.
+        offsets: their character offsets in the text as given; empty where there is no use for them.
+        words: character offsets of the words, if the package has a segmenter.
+    """
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+    words: list[tuple[int, int]] | None
 
 
 class TokenTags(NamedTuple):
@@ -103,6 +118,8 @@ class Package:
         self._decoder = SpanDecoder(manifest.tags) if manifest.tags else None
         self._whole_words = manifest.span_boundaries == "word"
         self._first_subword = manifest.alignment == "first-subword"
+        # A student of first subwords learned raw text; any other behind a segmenter reads words with spaces.
+        self._reads_words = segmenter is not None and not (self._first_subword and manifest.tags)
         self._masks: dict[int, NDArray[np.int64]] = {}
         # ONNX Runtime's wrapper checks the names of the feeds at every call: a tenth of a small student's
         # time, and ours are right.
@@ -159,7 +176,7 @@ class Package:
             raise PackageError("this package is a tagger: it has no sentence labels")
         probs = np.empty((len(texts), len(self._labels)), dtype=np.float32)
         for row, text in enumerate(texts):
-            probs[row] = self._run(self._encode(text)[0])[0][0]
+            probs[row] = self.run(self.encode(text).ids)[0][0]
         return _softmax(probs)
 
     def soft_tags(self, texts: Sequence[str]) -> TokenTags:
@@ -170,72 +187,79 @@ class Package:
         rows: list[NDArray[np.float32]] = []
         splits = np.zeros(len(texts) + 1, dtype=np.int64)
         for number, text in enumerate(texts):
-            ids, places = self._encode(text)
+            ids, places, _ = self.encode(text)
             kept = [token for token, (start, end) in enumerate(places) if start < end]
-            rows.append(self._run(ids)[-1][0][kept])
+            rows.append(self.run(ids)[-1][0][kept])
             offsets.extend(places[token] for token in kept)
             splits[number + 1] = len(offsets)
         probs = np.concatenate(rows) if rows else np.empty((0, len(self.tags)), dtype=np.float32)
         return TokenTags(self.tags, np.array(offsets, dtype=np.int32).reshape(-1, 2), _softmax(probs), splits)
 
     def _predict(self, text: str, top_k: int, min_score: float | None) -> Prediction:
-        ids, offsets = self._encode(text)
-        outputs = self._run(ids)
+        encoded = self.encode(text)
+        outputs = self.run(encoded.ids)
         label = score = scores = spans = None
         if self._labels:
-            row = outputs[0][0]
-            best = int(row.argmax())
-            exponentials = np.exp(row - row[best])
-            total = float(exponentials.sum())
+            # Plain numbers: a row this short is done before an array function has begun.
+            row = outputs[0][0].tolist()
+            highest = max(row)
+            exponentials = list(map(math.exp, [logit - highest for logit in row]))
+            total = sum(exponentials)
             score = 1.0 / total
             if min_score is None or score >= min_score:
-                label = self._labels[best]
+                label = self._labels[row.index(highest)]
             if top_k:
-                order = np.argsort(-row, kind="stable")[:top_k].tolist()
-                scores = {self._labels[i]: float(exponentials[i]) / total for i in order}
+                order = sorted(range(len(row)), key=row.__getitem__, reverse=True)[:top_k]
+                scores = {self._labels[i]: exponentials[i] / total for i in order}
         if self._decoder is not None:
-            spans = tuple(
-                self._decoder(
-                    offsets,
-                    outputs[-1][0],
-                    text,
-                    words=self._whole_words,
-                    starts={start for start, _ in self._segmenter(text)} if self._segmenter else None,
-                    first_subword=self._first_subword,
-                )
-            )
+            spans = tuple(self.decode(text, encoded, outputs[-1][0]))
         return Prediction(text, label, score, scores, spans)
 
-    def _encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Subwords and, if there is a use for them, their character offsets in ``text``."""
+    def encode(self, text: str) -> EncodedText:
+        """What the graph reads of a text; raises DataError as ``predict`` does."""
         try:
             if len(text) > LONGEST_TEXT:
                 raise DataError(f"a text of {len(text):,} characters; at most {LONGEST_TEXT:,} are read")
-            if self._segmenter is not None:
-                return self._encode_words(text, self._segmenter)
+            words = None if self._segmenter is None else self._segmenter(text)
+            if words is not None and self._reads_words:
+                return self._encode_words(text, words)
             encoding = self._tokenizer.encode(text)
         except TypeError:
             raise _not_a_text(text) from None
-        return encoding.ids, encoding.offsets if self._decoder is not None else []
+        return EncodedText(encoding.ids, encoding.offsets if self._decoder is not None else [], words)
 
-    def _encode_words(self, text: str, segmenter: Segmenter) -> tuple[list[int], list[tuple[int, int]]]:
-        """The same for a student that reads segmented text: a space between any two words."""
-        words = segmenter(text)
+    def _encode_words(self, text: str, words: list[tuple[int, int]]) -> EncodedText:
+        """The same with a space between any two words, as the student's pieces were learned."""
         encoding = self._tokenizer.encode(" ".join(text[start:end] for start, end in words))
         # Where each character of the segmented text comes from; a space lies before the word that follows.
         origin = [place for start, end in words for place in (start, *range(start, end))][1:]
         offsets = [
             (origin[start], origin[end - 1] + 1) if start < end else (0, 0) for start, end in encoding.offsets
         ]
-        return encoding.ids, offsets
+        return EncodedText(encoding.ids, offsets, words)
 
-    def _run(self, ids: list[int]) -> list[NDArray[np.float32]]:
+    def run(self, ids: list[int]) -> list[NDArray[np.float32]]:
+        """The outputs for the subwords of one text: (1, C) label logits, (1, T, K) tag logits, as it has."""
         length = len(ids)
         mask = self._masks.get(length)
         if mask is None:
             mask = self._masks[length] = np.ones((1, length), dtype=np.int64)
         feed = {"input_ids": np.array((ids,), dtype=np.int64), "attention_mask": mask}
         return self._execute(self._output_names, feed, None)
+
+    def decode(
+        self, text: str, encoded: EncodedText, tag_logits: NDArray[np.floating]
+    ) -> list[PredictedSpan]:
+        """The spans of a text, from the tag logits (T, K) of its subwords."""
+        assert self._decoder is not None
+        return self._decoder(
+            encoded.offsets,
+            tag_logits,
+            text,
+            whole_words=self._whole_words,
+            words=encoded.words,
+            first_subword=self._first_subword,
+        )
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

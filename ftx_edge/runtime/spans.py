@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Container, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ZERO_WIDTH_JOINER = "\u200d"
+from ftx_edge.runtime.units import is_mark, units_of_tokens, units_of_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def decode(
     """
     offsets = np.asarray(token_offsets).tolist()
     logits = np.log(np.maximum(np.asarray(token_probs, dtype=np.float32), np.finfo(np.float32).tiny))
-    return SpanDecoder.of(tuple(tags))(offsets, logits, text, words=boundaries == "word")
+    return SpanDecoder.of(tuple(tags))(offsets, logits, text, whole_words=boundaries == "word")
 
 
 class SpanDecoder:
@@ -78,14 +78,11 @@ class SpanDecoder:
         self._inside = [tag.startswith("I-") for tag in tags]
         # What the next subword of the same word bears: B-x and I-x go on as I-x, O as O.
         self._onward = [index.get(f"I-{tag[2:]}", i) if tag != "O" else i for i, tag in enumerate(tags)]
-        self._onward_columns = np.array(self._onward, dtype=np.intp)
         self._family = {
             label: [index[t] for t in (f"B-{label}", f"I-{label}") if t in index] for label in self.labels
         }
-        self._i = np.array([i for i, t in enumerate(tags) if t[:2] == "I-"], dtype=np.intp)
-        self._b = np.array(
-            [index.get(f"B-{t[2:]}", i) for i, t in enumerate(tags) if t[:2] == "I-"], dtype=np.intp
-        )
+        # What an I-x that nothing precedes can become at once; 0, which is O, where there is no B-x.
+        self._begin = [index.get(f"B-{label}", 0) for label in self.labels]
 
     @staticmethod
     @lru_cache(maxsize=16)
@@ -99,8 +96,8 @@ class SpanDecoder:
         logits: NDArray[np.floating],
         text: str | None,
         *,
-        words: bool,
-        starts: Container[int] | None = None,
+        whole_words: bool,
+        words: Sequence[tuple[int, int]] | None = None,
         first_subword: bool = False,
     ) -> list[PredictedSpan]:
         """See ``decode``.
@@ -109,136 +106,169 @@ class SpanDecoder:
             offsets: of the tokens.
             logits: (T, K); a constant added to a row changes nothing.
             text: what the offsets point into.
-            words: spans may not begin or end inside a word.
-            starts: where words begin, if a segmenter said so.
+            whole_words: spans may not begin or end inside a word.
+            words: the words, in order, if a segmenter said so; spans begin and end with them.
             first_subword: only the first subword of each word was trained; the others are not heard.
         """
-        units = _units(offsets, text, words, starts)
+        best = logits.argmax(axis=1).tolist()
+        # O is column 0. Most texts of most corpora end here.
+        if not any(tag and start < end for tag, (start, end) in zip(best, offsets, strict=True)):
+            return []
+        if words is not None:
+            units, places = units_of_words(offsets, words, first_subword)
+        else:
+            units, places = units_of_tokens(offsets, text, whole_words), None
         if not units:
             return []
         if first_subword:
-            # One row a unit is left, in the place of the unit's first token.
-            offsets = [(offsets[u[0]][0], max(offsets[t][1] for t in u)) for u in units]
-            logits = logits[[unit[0] for unit in units]]
+            # One row a unit is left, in the place of the unit.
+            offsets = places or [(offsets[u[0]][0], max(offsets[t][1] for t in u)) for u in units]
+            kept = [unit[0] for unit in units]
+            logits, best = logits[kept], [best[token] for token in kept]
             units = [[number] for number in range(len(units))]
-        path = self._best_path(units, logits)
-        found: list[tuple[str, int, int]] = []
-        tokens: list[list[int]] = []
-        at, end = 0, 0
+        path = self._best_path(units, logits, best)
+        spans: list[PredictedSpan] = []
+        at, least = 0, 0
         while at < len(units):
             label = self.labels[path[at]]
             last = at + 1
-            while last < len(units) and self._inside[path[last]]:
-                last += 1
             if label:
-                covered = [token for unit in units[at:last] for token in unit]
-                start, end = _trim(offsets[covered[0]][0], max(offsets[t][1] for t in covered), end, text)
+                while last < len(units) and self._inside[path[last]]:
+                    last += 1
+                tokens = [token for unit in units[at:last] for token in unit]
+                if places is not None:
+                    start, end = places[at][0], places[last - 1][1]
+                else:
+                    start, end = offsets[tokens[0]][0], max(offsets[token][1] for token in tokens)
+                start, end = _trim(start, end, least, text)
                 if start < end:
-                    found.append((label, start, end))
-                    tokens.append(covered)
+                    covered = "" if text is None else text[start:end]
+                    score = self._score(logits, label, tokens)
+                    spans.append(PredictedSpan(label, start, end, covered, score))
+                    least = end
             at = last
-        if not found:
-            return []
-        scores = self._scores(logits, [label for label, _, _ in found], tokens)
-        return [
-            PredictedSpan(label, start, end, "" if text is None else text[start:end], score)
-            for (label, start, end), score in zip(found, scores, strict=True)
-        ]
+        return spans
 
-    def _scores(
-        self, logits: NDArray[np.floating], labels: list[str], tokens: list[list[int]]
-    ) -> list[float]:
-        """For each span the mean over its tokens of the probability of B-label or I-label."""
-        rows = logits[[token for covered in tokens for token in covered]]
-        exponentials = np.exp(rows - rows.max(axis=1, keepdims=True))
-        totals = exponentials.sum(axis=1).tolist()
-        scores, row = [], 0
-        for label, covered in zip(labels, tokens, strict=True):
-            share = 0.0
-            for _ in covered:
-                share += sum(exponentials.item(row, tag) for tag in self._family[label]) / totals[row]
-                row += 1
-            scores.append(min(share / len(covered), 1.0))
-        return scores
+    def _score(self, logits: NDArray[np.floating], label: str, tokens: list[int]) -> float:
+        """The mean over the tokens of a span of the probability of B-label or I-label."""
+        family, score = self._family[label], 0.0
+        for token in tokens:
+            row = logits[token].tolist()
+            highest = max(row)
+            exponentials = list(map(math.exp, [logit - highest for logit in row]))
+            score += sum([exponentials[tag] for tag in family]) / sum(exponentials)
+        return min(score / len(tokens), 1.0)
 
-    def _best_path(self, units: list[list[int]], logits: NDArray[np.floating]) -> list[int]:
-        """The tag of each unit's first token, on the best path that is valid."""
-        best = logits.argmax(axis=1).tolist()
-        path = [best[unit[0]] for unit in units]
-        # The best of all paths, where it is valid, is the best of the valid ones: nearly always.
-        if self._is_valid(path) and all(
-            best[token] == self._onward[tag]
-            for unit, tag in zip(units, path, strict=True)
-            for token in unit[1:]
-        ):
-            return path
-        scores = logits[[unit[0] for unit in units]]
+    def _best_path(self, units: list[list[int]], logits: NDArray[np.floating], best: list[int]) -> list[int]:
+        """The tag of each unit's first token, on the best path on which I-x follows only B-x or I-x.
+
+        Args:
+            units: tokens that are decided together.
+            logits: (T, K).
+            best: the best tag of each token.
+        """
+        # Plain numbers: for the few rows that are looked at, arrays this small cost more than they compute.
+        rows: dict[int, list[float]] = {}
+        path: list[int] = []
         for number, unit in enumerate(units):
+            tag = best[unit[0]]
             if len(unit) > 1:
-                scores[number] += logits[unit[1:]][:, self._onward_columns].sum(axis=0)
-        path = scores.argmax(axis=1).tolist()
-        return path if self._is_valid(path) else self._viterbi(scores)
+                onward = self._onward[tag]
+                # Where its tokens agree, the tag of the first is the best of the sums too.
+                if any(best[token] != onward for token in unit[1:]):
+                    row = rows[number] = self._row(unit, logits)
+                    tag = row.index(max(row))
+            path.append(tag)
+        wrong = self._wrong(path)
+        if not wrong:
+            return path
+        return self._repaired(
+            path, wrong, lambda number: rows.get(number) or self._row(units[number], logits)
+        )
 
-    def _is_valid(self, path: list[int]) -> bool:
+    def _row(self, unit: list[int], logits: NDArray[np.floating]) -> list[float]:
+        """(K,) the sum over a unit's tokens, if its first bears the tag of the column."""
+        row: list[float] = logits[unit[0]].tolist()
+        for token in unit[1:]:
+            later = logits[token].tolist()
+            row = [score + later[onward] for score, onward in zip(row, self._onward, strict=True)]
+        return row
+
+    def _wrong(self, path: list[int]) -> list[int]:
+        """Where an I-x stands that neither B-x nor I-x precedes."""
+        wrong = []
         before = ""
-        for tag in path:
+        for number, tag in enumerate(path):
             label = self.labels[tag]
-            if self._inside[tag] and label != before:
-                return False
+            if label != before and self._inside[tag]:
+                wrong.append(number)
             before = label
-        return True
+        return wrong
 
-    def _viterbi(self, scores: NDArray[np.floating]) -> list[int]:
-        """(U, K) scores that add up -> the best path on which I-x follows only B-x or I-x."""
-        total = scores[0].astype(np.float64)
-        total[self._i] = -np.inf
-        back: list[NDArray[np.intp]] = []
-        for row in scores[1:]:
-            best = int(total.argmax())
-            source = np.full(len(row), best, dtype=np.intp)
-            reached = np.full(len(row), total[best])
-            source[self._i] = np.where(total[self._b] >= total[self._i], self._b, self._i)
-            reached[self._i] = np.maximum(total[self._b], total[self._i])
-            back.append(source)
-            total = reached + row
-        path = [int(total.argmax())]
-        for source in reversed(back):
-            path.append(int(source[path[-1]]))
-        return path[::-1]
+    def _repaired(self, path: list[int], wrong: list[int], row_of: Callable[[int], list[float]]) -> list[int]:
+        """The best valid path.
 
+        One is at hand: each wrong I-x becomes B-x. It lies some loss below ``path``, so a tag that alone lies
+        further below the best of its row is on no better one. Rows with one tag left are settled; what lies
+        between settled rows is decided by itself, and only where something is wrong.
 
-def _units(
-    offsets: list[tuple[int, int]], text: str | None, words: bool, starts: Container[int] | None
-) -> list[list[int]]:
-    """Tokens that one tag decision is for: those of one character, or with ``words`` of one word."""
-    units: list[list[int]] = []
-    begun, ended = 0, 0
-    for token, (start, end) in enumerate(offsets):
-        if start >= end or (text is not None and text[start:end].isspace()):
-            continue
-        if units and (
-            start < ended
-            or (starts is not None and start not in starts)
-            or (text is not None and _joined(text, start, ended, words))
-        ):
-            # A lone word-start piece lies on the first character of the piece that follows it.
-            if start == begun and len(units[-1]) == 1 and end > ended:
-                units[-1] = [token]
-            else:
-                units[-1].append(token)
-        else:
-            units.append([token])
-            begun = start
-        ended = max(ended, end)
-    return units
+        Args:
+            path: the best tag of each row.
+            wrong: of ``_wrong``.
+            row_of: the (K,) scores of a row.
+        """
+        loss = 1e-6
+        for number in wrong:
+            row, begin = row_of(number), self._begin[path[number]]
+            loss += row[path[number]] - row[begin] if begin else math.inf
 
+        def candidates(number: int) -> list[tuple[int, float]]:
+            row = row_of(number)
+            least = row[path[number]] - loss
+            return [(tag, score) for tag, score in enumerate(row) if score >= least]
 
-def _joined(text: str, start: int, before: int, words: bool) -> bool:
-    """Whether the token that begins at ``start`` cannot be cut off from the one that ends at ``before``."""
-    first = text[start]
-    if start == before and words and first.isalnum() and _in_word(text[start - 1]):
-        return True
-    return start > 0 and not first.isascii() and (_is_mark(first) or text[start - 1] == ZERO_WIDTH_JOINER)
+        path = list(path)
+        done = 0
+        for number in wrong:
+            if number < done:
+                continue
+            steps = [candidates(number)]
+            start = number
+            while start > done and len(step := candidates(start - 1)) > 1:
+                steps.insert(0, step)
+                start -= 1
+            done = number + 1
+            while done < len(path) and (len(step := candidates(done)) > 1 or self._inside[path[done]]):
+                steps.append(step)
+                done += 1
+            path[start:done] = self._viterbi(steps, path[start - 1] if start else -1)
+        return path
+
+    def _viterbi(self, steps: list[list[tuple[int, float]]], first: int) -> list[int]:
+        """The best valid path over tags and scores of each row, after the tag ``first``; -1 is the start."""
+        before = {first: 0.0}
+        back: list[dict[int, int]] = []
+        for step in steps:
+            best = max(before, key=before.__getitem__)
+            reached: dict[int, float] = {}
+            came: dict[int, int] = {}
+            for tag, score in step:
+                source = best
+                if self._inside[tag]:
+                    sources = [t for t in self._family[self.labels[tag]] if t in before]
+                    if not sources:
+                        continue
+                    source = max(sources, key=before.__getitem__)
+                reached[tag] = before[source] + score
+                came[tag] = source
+            back.append(came)
+            before = reached
+        tag = max(before, key=before.__getitem__)
+        found = []
+        for came in reversed(back):
+            found.append(tag)
+            tag = came[tag]
+        return found[::-1]
 
 
 def _trim(start: int, end: int, least: int, text: str | None) -> tuple[int, int]:
@@ -250,15 +280,6 @@ def _trim(start: int, end: int, least: int, text: str | None) -> tuple[int, int]
         start += 1
     while start < end and text[end - 1].isspace():
         end -= 1
-    while start < end < len(text) and not text[end].isascii() and _is_mark(text[end]):
+    while start < end < len(text) and not text[end].isascii() and is_mark(text[end]):
         end += 1
     return start, end
-
-
-def _in_word(character: str) -> bool:
-    return character.isalnum() or _is_mark(character)
-
-
-def _is_mark(character: str) -> bool:
-    """Combining marks, vowel signs, variation selectors and the joiner belong to the character before."""
-    return character == ZERO_WIDTH_JOINER or unicodedata.category(character)[0] == "M"

@@ -11,6 +11,7 @@ from ftx_edge.errors import FtxError
 from ftx_edge.files import sha256_of, sha256_of_text
 from ftx_edge.mplm.model import load_mplm
 from ftx_edge.mplm.states import read_shift
+from ftx_edge.recipe import Recipe
 from ftx_edge.runs import RunLayout
 from ftx_edge.students.model import load_student
 from ftx_edge.teachers.model import ModelTeacher
@@ -24,15 +25,22 @@ def open_run(name: str, *, device: torch.device, precision: str = "fp32") -> Mod
     folder, _, part = name.partition("#")
     layout = RunLayout(Path(folder))
     part, _, language = part.partition("@")
+    whole_words = layout.recipe.is_file() and Recipe.read(layout.recipe).alignment == "first-subword"
     if part in ("", "mplm") or part.startswith("mplm-"):
         stage, shift = part or "mplm", None
         if language != "en" and layout.center(language, stage).is_file():
             shift = read_shift(layout.center(language, stage), layout.center("en", stage))
-        return mplm_teacher(layout.mplm_of(stage), device=device, precision=precision, shift=shift)
+        return mplm_teacher(
+            layout.mplm_of(stage),
+            device=device,
+            precision=precision,
+            whole_words=whole_words,
+            shift=shift,
+        )
     if not layout.student(part).is_dir():
         there = ", ".join(["mplm", *layout.languages()])
         raise FtxError(f"{folder} has no student for {part!r}: it has {there}")
-    return student_teacher(layout.student(part), device=device)
+    return student_teacher(layout.student(part), device=device, whole_words=whole_words)
 
 
 def mplm_teacher(
@@ -63,8 +71,8 @@ def mplm_teacher(
     )
 
 
-def student_teacher(folder: Path, *, device: torch.device) -> ModelTeacher:
-    """The student in ``folder``; it reads raw text and gives a tag for every subword."""
+def student_teacher(folder: Path, *, device: torch.device, whole_words: bool = False) -> ModelTeacher:
+    """The student in ``folder``; it reads raw text and gives a tag for every subword, or every word."""
     student, tokenizer = load_student(folder)
     return ModelTeacher(
         student,
@@ -74,4 +82,5 @@ def student_teacher(folder: Path, *, device: torch.device) -> ModelTeacher:
         pad_id=0,
         fingerprint=sha256_of(folder / "model.safetensors"),
         device=device,
+        whole_words=whole_words,
     )

@@ -77,7 +77,7 @@ def test_inside_a_word_no_span_begins_or_ends():
 def test_where_first_subwords_were_trained_the_others_are_not_heard():
     text, offsets = "nova york já", [(0, 4), (4, 7), (7, 9), (9, 12)]
     logits = np.log(probs_of("O", "B-x", "B-y", "O"))
-    (span,) = SpanDecoder(TAGS)(offsets, logits, text, words=True, first_subword=True)
+    (span,) = SpanDecoder(TAGS)(offsets, logits, text, whole_words=True, first_subword=True)
     assert (span.start, span.end, span.label) == (5, 9, "x")
     assert span.score == pytest.approx(0.8 + 0.05)
 
@@ -85,7 +85,7 @@ def test_where_first_subwords_were_trained_the_others_are_not_heard():
 def test_words_of_a_segmenter_are_kept_whole():
     text, offsets = "東京都に", [(0, 1), (1, 2), (2, 3), (3, 4)]
     logits = np.log(probs_of("B-x", "B-y", "I-x", "O"))
-    (span,) = SpanDecoder(TAGS)(offsets, logits, text, words=False, starts={0, 3})
+    (span,) = SpanDecoder(TAGS)(offsets, logits, text, whole_words=False, words=[(0, 3), (3, 4)])
     assert (span.start, span.end) == (0, 3)
 
 

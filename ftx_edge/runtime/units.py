@@ -1,0 +1,87 @@
+"""Tokens that one tag decision is for: the units that spans are made of."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+ZERO_WIDTH_JOINER = "\u200d"
+
+
+def units_of_tokens(offsets: list[tuple[int, int]], text: str | None, whole_words: bool) -> list[list[int]]:
+    """Tokens that one tag decision is for: those of one character, or with ``whole_words`` of one word."""
+    units: list[list[int]] = []
+    begun, ended = 0, 0
+    for token, (start, end) in enumerate(offsets):
+        if start >= end:
+            continue
+        joined = start < ended
+        if text is not None:
+            first = text[start]
+            if first.isspace() and text[start:end].isspace():
+                continue
+            # Between ASCII letters after a space, as most tokens begin, there is nothing to ask.
+            if not joined and ((start == ended and whole_words) or not first.isascii()):
+                joined = _joined(text, start, ended, whole_words)
+        if joined and units:
+            # A lone word-start piece lies on the first character of the piece that follows it.
+            if start == begun and len(units[-1]) == 1 and end > ended:
+                units[-1] = [token]
+            else:
+                units[-1].append(token)
+        else:
+            units.append([token])
+            begun = start
+        ended = max(ended, end)
+    return units
+
+
+def units_of_words(
+    offsets: list[tuple[int, int]], words: Sequence[tuple[int, int]], first_subword: bool
+) -> tuple[list[list[int]], list[tuple[int, int]]]:
+    """For each word its tokens, and its place; words beyond the last token are left out.
+
+    A token belongs to the first word that it overlaps. With ``first_subword`` a word whose first token
+    belongs to the word before goes with it: no token of its own was trained for it.
+    """
+    units: list[list[int]] = []
+    places: list[tuple[int, int]] = []
+    token, reached = 0, 0
+    for start, end in words:
+        own = []
+        while token < len(offsets) and offsets[token][0] < end:
+            if max(offsets[token][0], start) < offsets[token][1] and not _is_word_start(offsets, token):
+                own.append(token)
+            token += 1
+        if units and start < reached and (first_subword or not own):
+            units[-1].extend(own)
+            places[-1] = (places[-1][0], end)
+        elif own:
+            units.append(own)
+            places.append((start, end))
+        if own:
+            reached = max(reached, *(offsets[t][1] for t in own))
+    return units, places
+
+
+def _is_word_start(offsets: list[tuple[int, int]], token: int) -> bool:
+    """Whether it is a lone word-start piece, on the first character of the piece that follows it."""
+    start, end = offsets[token]
+    return token + 1 < len(offsets) and offsets[token + 1][0] == start and offsets[token + 1][1] > end
+
+
+def _joined(text: str, start: int, before: int, whole_words: bool) -> bool:
+    """Whether the token that begins at ``start`` cannot be cut off from the one that ends at ``before``."""
+    first = text[start]
+    if start == before and whole_words and first.isalnum() and _in_word(text[start - 1]):
+        return True
+    return start > 0 and not first.isascii() and (is_mark(first) or text[start - 1] == ZERO_WIDTH_JOINER)
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or is_mark(character)
+
+
+def is_mark(character: str) -> bool:
+    """Combining marks, vowel signs, variation selectors and the joiner belong to the character before."""
+    return character == ZERO_WIDTH_JOINER or unicodedata.category(character)[0] == "M"
