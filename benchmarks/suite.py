@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ftx_edge import toml
 from ftx_edge.errors import DataError, UsageError
-from ftx_edge.recipe import Recipe, from_table
+from ftx_edge.recipe import Recipe
 from ftx_edge.students.config import ARCHITECTURES
 
 TASKS = ("classification", "tagging", "joint")
@@ -214,7 +215,7 @@ class Suite:
         recipe = Recipe()
         for where, table in tables.items():
             try:
-                recipe = from_table(Recipe, table, base=recipe)
+                recipe = toml.replaced(recipe, table)
             except UsageError as error:
                 raise DataError(f"[{where}]: {error}", path=self.path) from None
 
@@ -303,9 +304,9 @@ def _suite(path: Path, given: str, table: dict[str, Any], *, quick: bool) -> Sui
         for source in table["sources"].values():
             if "train" in source:
                 source["train"] |= changes.get("train", {})
-    base = from_table(Recipe, table.get("recipe", {}), base=Recipe())
+    base = toml.replaced(Recipe(), table.get("recipe", {}))
     sources = {
-        name: from_table(SuiteSource, source, base=SuiteSource(), where=f"sources.{name}.")
+        name: toml.replaced(SuiteSource(), source, where=f"sources.{name}.")
         for name, source in table.get("sources", {}).items()
     }
     sources = {name: _filled_source(source) for name, source in sources.items()}
@@ -322,13 +323,13 @@ def _suite(path: Path, given: str, table: dict[str, Any], *, quick: bool) -> Sui
         seeds=tuple(table.get("seeds", (0,))),
         out=out,
         runs=runs,
-        data=from_table(SuiteData, table.get("data", {}), base=SuiteData(), where="data."),
+        data=toml.replaced(SuiteData(), table.get("data", {}), where="data."),
         sources=sources,
         methods=table.get("methods", {}),
         mplms=table.get("mplms") or {base.mplm.name.rpartition(":")[2].rpartition("/")[2]: {}},
         students=table.get("students") or {base.student.architecture: {}},
         recipe=table.get("recipe", {}),
-        baselines=from_table(SuiteBaselines, baselines, base=SuiteBaselines(), where="baselines."),
+        baselines=toml.replaced(SuiteBaselines(), baselines, where="baselines."),
         last=last,
         max_drop=float(table.get("max_drop", 0.01)),
         quick=quick,

@@ -121,7 +121,7 @@ class Fit:
             {"params": [p for p in trainable if p.ndim > 1]},
             {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, weight_decay=self.settings.weight_decay)
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.settings.weight_decay, fused=True)
         self.model, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         # prepare() may have moved the parameters: the names stand for the moved ones.
         unwrapped = self.accelerator.unwrap_model(self.model)
@@ -331,7 +331,6 @@ class Fit:
             parts = {p: f"optimizer/{p}/{name}" for p in ("step", "exp_avg", "exp_avg_sq")}
             if parts["step"] in tensors:
                 self.optimizer.state[parameter] = {
-                    part: tensors[full].to(parameter.device if part != "step" else "cpu")
-                    for part, full in parts.items()
+                    part: tensors[full].to(parameter.device) for part, full in parts.items()
                 }
         self.progress.note(f"{self.stage}: resumes at step {found.step}")
