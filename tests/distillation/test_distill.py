@@ -67,7 +67,7 @@ def test_held_out_texts_are_texts_of_the_corpus(finished, world):
 def test_both_steps_learn(recipe, tmp_path):
     changes = {"step1.epochs": 6, "step2.epochs": 8, "data.held_out": 0.25}
     result = distill(recipe(**changes), tmp_path / "run")
-    assert result.mplm.loss < 0.5 * result.mplm.history[0]["loss"]
+    assert result.mplm.loss < 0.75 * result.mplm.history[0]["loss"]
     assert result.mplm.agreement > 0.9
     assert result.students["pt"].loss < 0.7 * result.students["pt"].history[0]["loss"]
 
