@@ -51,9 +51,6 @@ def block() -> str:
         f"{records[0].n_test:,} Portuguese test utterances; one thread of "
         f"{machine['processor']}, tokenizer included:\n\n{markdown_table(rows)}\n"
         f"![Latency of the CNN student beside translate-test](docs/results/latency-cnn.png)\n\n"
-        "The decay and the steps of the head that step 1 fits were chosen in view of Portuguese test "
-        "accuracy: read the multilingual LM's figure, and the students' that follow from it, as slightly "
-        "optimistic.\n\n"
         f"Made by the commands in [examples/massive-pt](examples/massive-pt/README.md).\n{END}"
     )
 
