@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from ftx_edge.errors import FtxError, GateError, UsageError, require
 from ftx_edge.exporters.card import model_card
+from ftx_edge.exporters.confidence import (
+    Abstention,
+    abstain,
+    columns_of,
+    fit_temperature,
+    lowest_score,
+    scale_labels,
+)
 from ftx_edge.exporters.gate import Agreement, StudentSession, answers, check_lengths, compare
 from ftx_edge.exporters.graph import to_onnx
 from ftx_edge.exporters.package import (
@@ -24,6 +30,7 @@ from ftx_edge.exporters.package import (
     write_package,
 )
 from ftx_edge.exporters.quantize import quantize
+from ftx_edge.exporters.timing import median_latency, processor_name
 from ftx_edge.runs import RunLayout
 from ftx_edge.runtime.loading import open_session
 from ftx_edge.runtime.manifest import FP32, INT8, MANIFEST, Manifest
@@ -49,6 +56,8 @@ class ExportResult:
         sizes: bytes of each file.
         fp32: agreement of the float32 graph with the student.
         int8: agreement of the int8 graph with the student; None without it.
+        temperature: by which the label's logits were divided; None: as the student gives them.
+        abstention: what the package withholds; None: nothing, or what the run cannot tell.
         latency_ms: median time of a prediction with the graph that runs, tokenizer included, one thread.
             It is not in the package: the same run exports the same bytes on a slower day too.
         processor: that it was measured on.
@@ -62,6 +71,8 @@ class ExportResult:
     int8: Agreement | None
     latency_ms: float
     processor: str
+    temperature: float | None = None
+    abstention: Abstention | None = None
 
     @property
     def size(self) -> int:
@@ -78,6 +89,8 @@ class ExportResult:
             "sizes": dict(self.sizes),
             "fp32": self.fp32.to_dict(),
             "int8": None if self.int8 is None else self.int8.to_dict(),
+            "temperature": self.temperature,
+            "abstention": None if self.abstention is None else self.abstention.to_dict(),
             "latency_ms": round(self.latency_ms, 4),
             "processor": self.processor,
         }
@@ -93,6 +106,9 @@ def export(
     max_drop: float = 0.01,
     max_size: int | str | None = None,
     archive: bool = True,
+    calibrate: bool = False,
+    min_score: float | None = None,
+    min_agreement: float | None = None,
 ) -> list[ExportResult]:
     """Export the students of a run, each as a package ``<language>`` and ``<language>.ftx``.
 
@@ -105,6 +121,7 @@ def export(
         max_drop: see ``export_student``.
         max_size: see ``export_student``.
         archive: write the ``.ftx`` file too.
+        calibrate, min_score, min_agreement: see ``export_student``.
 
     Raises:
         FtxError: not a run; UsageError: a language that it has no finished student of; and what
@@ -124,10 +141,11 @@ def export(
     for language in chosen:
         stage = record["stages"][f"students/{language}"]
         figures = {"kl": stage.get("loss"), "agreement": stage.get("agreement"), "texts": stage.get("texts")}
+        texts, teacher_labels = _held_out(layout.held_out(language))
         results.append(
             export_student(
                 layout.student(language),
-                _held_out(layout.held_out(language)),
+                texts,
                 layout.package(language) if out is None else Path(out) / language,
                 language=language,
                 int8=int8,
@@ -136,6 +154,10 @@ def export(
                 max_size=max_size,
                 archive=archive,
                 alignment=_alignment(layout),
+                teacher_labels=teacher_labels,
+                calibrate=calibrate,
+                min_score=min_score,
+                min_agreement=min_agreement,
                 provenance={
                     "recipe": record.get("recipe"),
                     "seed": record.get("seed"),
@@ -162,7 +184,10 @@ def export_student(
     archive: bool = True,
     alignment: str = "character-bridge",
     segmenter: str | None = None,
+    teacher_labels: Sequence[str | None] = (),
+    calibrate: bool = False,
     min_score: float | None = None,
+    min_agreement: float | None = None,
     provenance: Mapping[str, Any] | None = None,
     measured: Mapping[str, Any] | None = None,
 ) -> ExportResult:
@@ -183,13 +208,20 @@ def export_student(
         archive: write the ``.ftx`` file too.
         alignment: of the tags that the student learned, as in the recipe.
         segmenter: name of the word segmenter that the package needs.
+        teacher_labels: what the student's teacher calls each held-out text; needed by the next ones.
+        calibrate: divide the label's logits by the temperature at which the scores say best how often the
+            teacher gives the same label.
         min_score: the score below which the package withholds its label.
+        min_agreement: choose that score: the lowest that keeps agreement with the teacher, among held-out
+            texts that are answered, at this share.
         provenance: goes into the manifest and the model card.
         measured: likewise; the gate's figures are added as ``export``.
 
     Raises:
-        GateError: a graph says something else than the student, or the package is too large.
-        UsageError: no held-out text, or ``out`` holds something else.
+        GateError: a graph says something else than the student, the package is too large, or no score
+            keeps ``min_agreement``.
+        UsageError: no held-out text, ``out`` holds something else, a score both given and to be chosen, or
+            no ``teacher_labels`` to choose by.
         FtxError: not a student, or the disk is full.
         MissingExtraError: onnx is not installed.
     """
@@ -197,10 +229,28 @@ def export_student(
     texts = list(held_out)[:MOST_GATE_TEXTS]
     if not texts:
         raise UsageError("no held-out text: without it no export can be checked")
+    if min_score is not None and min_agreement is not None:
+        raise UsageError("--min-score gives the score that --min-agreement is to find: leave one of them out")
     out = Path(out)
     check_target(out)
     student, tokenizer = load_student(Path(student_folder))
     config = student.config
+    encoded = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    reference = answers(StudentSession(student), student, encoded)
+    wanted = temperature = abstention = None
+    if (
+        calibrate
+        or min_agreement is not None
+        or (
+            # By hand it can be set without them, on whatever has a label.
+            min_score is not None and (any(teacher_labels) or not config.labels)
+        )
+    ):
+        wanted = columns_of(teacher_labels[: len(texts)], config.labels)
+    if calibrate and wanted is not None and reference.labels is not None:
+        temperature = fit_temperature(reference.labels, wanted)
+        scale_labels(student, temperature)
+        reference = answers(StudentSession(student), student, encoded)
 
     full = to_onnx(student)
     graphs = {FP32: full.SerializeToString(deterministic=True)}
@@ -220,23 +270,29 @@ def export_student(
         span_boundaries="token" if language.split("-")[0] in UNSPACED else "word",
         alignment=alignment,
         segmenter=segmenter,
-        min_score=min_score,
         provenance={**(provenance or {}), "onnx": onnx.__version__},
     )
-    encoded = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-    reference = answers(StudentSession(student), student, encoded)
     agreements: dict[str, Agreement] = {}
     for name, content in graphs.items():
         session = open_session(content, name)
         check_lengths(session, student, exact=name == FP32)
         graph = answers(session, student, encoded)
         agreements[_PRECISIONS[name]] = compare(reference, graph, manifest, texts, tokenizer)
+        if name == manifest.model_file and wanted is not None and graph.labels is not None:
+            if min_agreement is not None:
+                abstention = lowest_score(graph.labels, wanted, min_agreement)
+            elif min_score is not None:
+                abstention = abstain(graph.labels, wanted, min_score)
     _check_drop(agreements, max_drop)
 
+    sureness: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
+    sureness |= {"abstention": abstention.to_dict()} if abstention else {}
     manifest = replace(
         manifest,
+        min_score=abstention.min_score if abstention else min_score,
         measured={
             **(measured or {}),
+            **sureness,
             "export": {precision: figures.to_dict() for precision, figures in agreements.items()},
         },
     )
@@ -257,8 +313,10 @@ def export_student(
         sizes={name: len(files[name]) for name in sorted(files)},
         fp32=agreements["fp32"],
         int8=agreements.get("int8"),
-        latency_ms=_median_latency(package, texts[:200]),
-        processor=_processor(),
+        latency_ms=median_latency(package, texts[:200]),
+        processor=processor_name(),
+        temperature=temperature,
+        abstention=abstention,
     )
 
 
@@ -273,10 +331,12 @@ def _check_drop(agreements: Mapping[str, Agreement], max_drop: float) -> None:
         )
 
 
-def _held_out(path: Path) -> list[str]:
+def _held_out(path: Path) -> tuple[list[str], list[str | None]]:
+    """Held-out texts, and the labels that the teacher gives them (None where the run does not say)."""
     try:
         with path.open(encoding="utf-8") as lines:
-            return [json.loads(line)["text"] for line in lines if line.strip()]
+            rows = [json.loads(line) for line in lines if line.strip()]
+        return [row["text"] for row in rows], [row.get("label") for row in rows]
     except FileNotFoundError:
         raise FtxError(f"{path} is missing: the gate has nothing to check the export on") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -287,27 +347,3 @@ def _alignment(layout: RunLayout) -> str:
     from ftx_edge.recipe import Recipe
 
     return Recipe.read(layout.recipe).alignment if layout.recipe.is_file() else "character-bridge"
-
-
-def _median_latency(package: Package, texts: Sequence[str]) -> float:
-    """Milliseconds."""
-    times = []
-    for text in [*texts[:20], *texts]:
-        start = time.perf_counter()
-        package.predict(text)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[len(texts[:20]) :])) * 1000
-
-
-def _processor() -> str:
-    """The processor's name as the system gives it."""
-    import platform
-
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
