@@ -160,7 +160,7 @@ def export(
                 max_size=max_size,
                 archive=archive,
                 alignment=recipe.alignment,
-                segmenter=segmenter or _needed_segmenter(recipe, language, stage),
+                segmenter=segmenter or _needed_segmenter(layout, recipe, language, stage),
                 teacher_labels=teacher_labels,
                 calibrate=calibrate,
                 min_score=min_score,
@@ -362,10 +362,13 @@ def _recipe(layout: RunLayout) -> Recipe:
     return Recipe.read(layout.recipe) if layout.recipe.is_file() else Recipe()
 
 
-def _needed_segmenter(recipe: Recipe, language: str, stage: Mapping[str, Any]) -> str | None:
-    """What a student of first subwords learned with; none where spaces and punctuation say the same."""
+def _needed_segmenter(
+    layout: RunLayout, recipe: Recipe, language: str, stage: Mapping[str, Any]
+) -> str | None:
+    """What a tagger of first subwords learned with; none where spaces and punctuation say the same."""
     name = stage.get("segmenter") or recipe.data.segmenters.get(language)
     is_spaced = language.split("-")[0] not in UNSPACED and name in (None, "whitespace")
-    if recipe.alignment != "first-subword" or not recipe.teacher.tag or is_spaced:
+    if recipe.alignment != "first-subword" or is_spaced:
         return None
-    return name or segmenter_of(language).name
+    student, _ = load_student(layout.student(language))
+    return (name or segmenter_of(language).name) if student.config.tags else None
