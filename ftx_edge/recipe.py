@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import tomllib
 import types
@@ -365,7 +366,7 @@ class Recipe:
 
 def from_table(kind: type, table: Mapping[str, Any], *, base: Any, where: str = "") -> Any:
     """``base`` with the fields of ``table`` replaced, at any depth; raises UsageError by field name."""
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     known = {f.name for f in fields(kind)}
     changes: dict[str, Any] = {}
     for name, value in table.items():
@@ -380,6 +381,12 @@ def from_table(kind: type, table: Mapping[str, Any], *, base: Any, where: str = 
         else:
             changes[name] = _typed(value, hints[name], place)
     return dataclasses.replace(base, **changes)
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields. Slow to resolve, and a suite asks for thousands of recipes."""
+    return typing.get_type_hints(kind)
 
 
 def _typed(value: Any, hint: Any, place: str) -> Any:
