@@ -2,6 +2,7 @@
 
 from ftx_edge.exporters.confidence import Abstention
 from ftx_edge.exporters.gate import Agreement
-from ftx_edge.exporters.pipeline import ExportResult, export, export_student
+from ftx_edge.exporters.pipeline import ExportResult, export_student
+from ftx_edge.exporters.run import export
 
 __all__ = ["Abstention", "Agreement", "ExportResult", "export", "export_student"]
