@@ -93,6 +93,17 @@ def test_calibration_changes_scores_and_no_label(run, held_out):
     assert export(run, max_drop=1, calibrate=True)[0].sizes == result.sizes
 
 
+def test_calibration_reads_text_behind_the_segmenter_of_the_package(run, held_out):
+    behind = {"int8": False, "segmenter": "characters", "archive": False, "max_drop": 1}
+    package = load(export(run, **behind)[0].folder)
+    rows = (run / "students" / "pt" / "heldout.jsonl").read_text().splitlines()
+    said = np.array([package.labels.index(json.loads(row)["label"]) for row in rows])
+    fitted = fit_temperature(package.predict_proba(held_out), said)
+    (result,) = export(run, **behind, calibrate=True)
+    assert result.temperature == pytest.approx(fitted, abs=0.002)
+    assert result.temperature != export(run, int8=False, max_drop=1, calibrate=True)[0].temperature
+
+
 def test_a_package_with_a_minimal_score_withholds_doubtful_labels(run, ftx, held_out):
     scores = sorted(p.score for p in load(export(run, max_drop=1)[0].folder).predict(held_out))
     middle = round(scores[len(scores) // 2], 4)
