@@ -27,8 +27,6 @@ from ftx_edge.data import read_texts
 from ftx_edge.errors import UsageError
 from ftx_edge.evaluation import evaluate
 from ftx_edge.files import write_atomically
-from ftx_edge.recipe import Recipe
-from ftx_edge.runs import RunLayout
 from ftx_edge.runtime import Package, load
 from ftx_edge.words import segmenter as segmenter_of
 
@@ -160,13 +158,6 @@ def benchmark_segmenter(
     """
     if min(limit, rounds, cold_starts, threads) < 1 or warmup < 0:
         raise UsageError("texts, rounds, cold starts and threads must be at least 1")
-    layout = RunLayout(Path(run))
-    recipe = Recipe.read(layout.recipe) if layout.recipe.is_file() else Recipe()
-    if recipe.alignment == "first-subword" and recipe.teacher.tag:
-        raise UsageError(
-            f"{run}: its students learned first subwords and always need their segmenter: "
-            "measure a run with alignment = 'character-bridge'"
-        )
     cut = segmenter_of(language, segmenter)
     texts = read_texts(test, partition)
     texts = [texts[i * len(texts) // limit] for i in range(limit)] if len(texts) > limit else texts
@@ -176,6 +167,11 @@ def benchmark_segmenter(
             for number, (name, chosen) in enumerate(((WITHOUT, None), (BEHIND, cut.name)))
         }
         packages = {name: load(path, intra_op_num_threads=threads) for name, path in paths.items()}
+        if packages[WITHOUT].manifest.segmenter:
+            raise UsageError(
+                f"{run}: its students learned first subwords and always need their segmenter: "
+                "measure a run with alignment = 'character-bridge'"
+            )
         latencies = _take_turns(packages, texts, rounds, warmup)
         environment = {"OMP_NUM_THREADS": str(threads)}
         settings = []

@@ -351,7 +351,8 @@ def _header(records: Sequence[Measurement], found: Sequence[Measurement]) -> str
     seeds = ", ".join(str(seed) for seed in sorted({r.seed for r in found if r.seed is not None}))
     lines = [f"Made by `{command}`.\n" for command in commands]
     lines += [f"Measured on: {note}.\n" for note in notes]
-    lines.append(f"Test utterances: {tests}. Seeds: {seeds}; ± is the standard deviation over seeds.\n")
+    over = f" Seeds: {seeds}; ± is the standard deviation over seeds." if seeds else ""
+    lines.append(f"Test utterances: {tests}.{over}\n")
     return "\n".join(lines)
 
 

@@ -73,6 +73,8 @@ def _print(result: Evaluation) -> None:
     figures = {
         "accuracy": _share(result.accuracy),
         f"agreement with {result.reference}": _share(result.agreement),
+        "answered": _share(result.answered),
+        "accuracy of the answered": _share(result.accuracy_of_answered),
         "calibration error": f"{100 * result.calibration.error:.1f} %" if result.calibration else "",
         "span F1": _f1(result.spans.micro if result.spans else None),
         "span F1, exact characters": _f1(result.spans_by_character),

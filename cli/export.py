@@ -11,7 +11,7 @@ from ftx_edge.cli.options import Json, Run
 from ftx_edge.cli.output import megabytes, print_json, print_table
 
 if TYPE_CHECKING:
-    from ftx_edge.exporters import Agreement
+    from ftx_edge.exporters import Abstention, Agreement
 
 
 def export_cli(
@@ -44,6 +44,24 @@ def export_cli(
             "to compare.",
         ),
     ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Make scores say how likely the teacher gives the same label.",
+        ),
+    ] = False,
+    min_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The package withholds labels below this score.")
+    ] = None,
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Choose that score: the lowest that keeps agreement with the teacher at this share.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Export students as int8 ONNX packages, each checked against its student before it is written.
@@ -52,6 +70,7 @@ def export_cli(
     Examples:
         ftx-edge export runs/demo --int8
         ftx-edge export runs/demo --lang pt --max-size 6MB --max-drop 0.005
+        ftx-edge export runs/demo --calibrate --min-agreement 0.9
     """
     from ftx_edge import export
 
@@ -65,6 +84,9 @@ def export_cli(
         max_size=max_size,
         archive=archive,
         segmenter=segmenter,
+        calibrate=calibrate,
+        min_score=min_score,
+        min_agreement=min_agreement,
     )
     if json:
         print_json([result.to_dict() for result in results])
@@ -84,7 +106,17 @@ def export_cli(
         ],
     )
     for result in results:
+        if result.abstention is not None:
+            print(f"{result.language}: {_withheld(result.abstention)}")
+    for result in results:
         print(f"next: ftx-edge predict {result.archive or result.folder} TEXT")
+
+
+def _withheld(abstention: Abstention) -> str:
+    said = f"withholds labels below {abstention.min_score:g}; answers {abstention.answered:.1%} of texts"
+    if not abstention.answered:
+        return said
+    return f"{said}, {abstention.agreement:.1%} of these as its teacher ({abstention.at_least:.1%} or more)"
 
 
 def _loss(agreement: Agreement) -> str:

@@ -26,7 +26,9 @@ def predict_cli(
     top_k: Annotated[int, typer.Option(min=0, help="Also the scores of the K best labels.")] = 0,
     min_score: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Below this score, give no label rather than a doubtful one."),
+        typer.Option(
+            min=0, max=1, help="Below this score, give no label rather than a doubtful one; 0 gives all."
+        ),
     ] = None,
     threads: Annotated[
         int, typer.Option(min=1, help="Threads of the model; one is fastest for single texts.")
@@ -69,7 +71,7 @@ def _lines() -> Iterator[str]:
 def _readable(prediction: Prediction) -> str:
     parts = [prediction.text]
     if prediction.score is not None:
-        parts.append(f"{prediction.label or '(no label)'} {prediction.score:.3f}")
+        parts.append(f"{prediction.label or 'not sure'} {prediction.score:.3f}")
     if prediction.scores is not None:
         parts.append(", ".join(f"{label} {score:.3f}" for label, score in prediction.scores.items()))
     if prediction.spans:

@@ -124,6 +124,19 @@ def _measured(measured: Mapping[str, Any]) -> str:
             + json.dumps(student, indent=2, ensure_ascii=False)
             + "\n```"
         )
+    if "temperature" in measured:
+        table += (
+            f"\n\nScores are calibrated (temperature {measured['temperature']:g}): a score says how likely "
+            "the teacher gives the same label, not how likely that is right."
+        )
+    if abstention := measured.get("abstention"):
+        table += (
+            f"\n\nLabels with a score below {abstention['min_score']:g} are withheld: "
+            f"{abstention['answered']:.1%} of these texts are answered"
+        )
+        if "agreement" in abstention:
+            table += f", {abstention['agreement']:.1%} of them as the teacher does"
+        table += "."
     return (
         table + "\n\nThese are agreements, not accuracies: no label was read. `ftx-edge evaluate` measures "
         "accuracy on labelled text, `ftx-edge benchmark latency` speed on the machine at hand."

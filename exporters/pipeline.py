@@ -1,19 +1,24 @@
-"""A run's students become packages."""
+"""A student becomes a package."""
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
-from ftx_edge.errors import FtxError, GateError, UsageError, require
+from ftx_edge.errors import GateError, UsageError, require
 from ftx_edge.exporters.card import model_card
+from ftx_edge.exporters.confidence import (
+    Abstention,
+    abstain,
+    columns_of,
+    fit_temperature,
+    lowest_score,
+    scale_labels,
+)
 from ftx_edge.exporters.gate import Agreement, StudentSession, answers, check_lengths, compare
 from ftx_edge.exporters.graph import to_onnx
 from ftx_edge.exporters.package import (
@@ -24,8 +29,7 @@ from ftx_edge.exporters.package import (
     write_package,
 )
 from ftx_edge.exporters.quantize import quantize
-from ftx_edge.recipe import Recipe
-from ftx_edge.runs import RunLayout
+from ftx_edge.exporters.timing import median_latency, processor_name
 from ftx_edge.runtime.loading import open_session
 from ftx_edge.runtime.manifest import FP32, INT8, MANIFEST, Manifest
 from ftx_edge.runtime.package import Package
@@ -51,6 +55,8 @@ class ExportResult:
         sizes: bytes of each file.
         fp32: agreement of the float32 graph with the student.
         int8: agreement of the int8 graph with the student; None without it.
+        temperature: by which the label's logits were divided; None: as the student gives them.
+        abstention: what the package withholds; None: nothing, or what the run cannot tell.
         latency_ms: median time of a prediction with the graph that runs, tokenizer included, one thread.
             It is not in the package: the same run exports the same bytes on a slower day too.
         processor: that it was measured on.
@@ -64,6 +70,8 @@ class ExportResult:
     int8: Agreement | None
     latency_ms: float
     processor: str
+    temperature: float | None = None
+    abstention: Abstention | None = None
 
     @property
     def size(self) -> int:
@@ -80,80 +88,11 @@ class ExportResult:
             "sizes": dict(self.sizes),
             "fp32": self.fp32.to_dict(),
             "int8": None if self.int8 is None else self.int8.to_dict(),
+            "temperature": self.temperature,
+            "abstention": None if self.abstention is None else self.abstention.to_dict(),
             "latency_ms": round(self.latency_ms, 4),
             "processor": self.processor,
         }
-
-
-def export(
-    run: Path | str,
-    languages: Sequence[str] | None = None,
-    *,
-    int8: bool = True,
-    fp32: bool = False,
-    out: Path | str | None = None,
-    max_drop: float = 0.01,
-    max_size: int | str | None = None,
-    archive: bool = True,
-    segmenter: str | None = None,
-) -> list[ExportResult]:
-    """Export the students of a run, each as a package ``<language>`` and ``<language>.ftx``.
-
-    Args:
-        run: a run folder.
-        languages: which students; None: all that are finished.
-        int8: write the int8 graph.
-        fp32: write the float32 graph; without ``int8`` it is written in any case.
-        out: the folder that the packages go into; None: ``packages`` of the run.
-        max_drop: see ``export_student``.
-        max_size: see ``export_student``.
-        archive: write the ``.ftx`` file too.
-        segmenter: see ``export_student``; None: what the students need. A tagger that learned first subwords
-            of a language without spaces needs the segmenter that it learned with, others need none.
-
-    Raises:
-        FtxError: not a run; UsageError: a language that it has no finished student of; and what
-            ``export_student`` raises.
-    """
-    layout = RunLayout(Path(run))
-    record = layout.read_record()
-    finished = layout.languages()
-    chosen = list(languages) if languages else finished
-    if unknown := sorted(set(chosen) - set(finished)):
-        raise UsageError(
-            f"{run} has no finished student of {', '.join(unknown)}; it has: {', '.join(finished) or 'none'}"
-        )
-    if not chosen:
-        raise UsageError(f"{run} has no finished student: run ftx-edge distill on it first")
-    recipe = _recipe(layout)
-    results = []
-    for language in chosen:
-        stage = record["stages"][f"students/{language}"]
-        figures = {"kl": stage.get("loss"), "agreement": stage.get("agreement"), "texts": stage.get("texts")}
-        results.append(
-            export_student(
-                layout.student(language),
-                _held_out(layout.held_out(language)),
-                layout.package(language) if out is None else Path(out) / language,
-                language=language,
-                int8=int8,
-                fp32=fp32,
-                max_drop=max_drop,
-                max_size=max_size,
-                archive=archive,
-                alignment=recipe.alignment,
-                segmenter=segmenter or _needed_segmenter(recipe, language, stage),
-                provenance={
-                    "recipe": record.get("recipe"),
-                    "seed": record.get("seed"),
-                    "inputs": record.get("inputs", {}),
-                    "versions": record.get("versions", {}),
-                    "supervised": bool(stage.get("supervised")),
-                },
-                measured={"student": {name: value for name, value in figures.items() if value is not None}},
-            )
-        )
-    return results
 
 
 def export_student(
@@ -169,7 +108,10 @@ def export_student(
     archive: bool = True,
     alignment: str = "character-bridge",
     segmenter: str | None = None,
+    teacher_labels: Sequence[str | None] = (),
+    calibrate: bool = False,
     min_score: float | None = None,
+    min_agreement: float | None = None,
     provenance: Mapping[str, Any] | None = None,
     measured: Mapping[str, Any] | None = None,
 ) -> ExportResult:
@@ -191,13 +133,20 @@ def export_student(
         alignment: of the tags that the student learned, as in the recipe.
         segmenter: name of a word segmenter, as in ``words.segmenter``, that the package will need on the
             device; the gate checks the graph behind it.
+        teacher_labels: what the student's teacher calls each held-out text; needed by the next ones.
+        calibrate: divide the label's logits by the temperature at which the scores say best how often the
+            teacher gives the same label.
         min_score: the score below which the package withholds its label.
+        min_agreement: choose that score: the lowest that keeps agreement with the teacher, among held-out
+            texts that are answered, at this share.
         provenance: goes into the manifest and the model card.
         measured: likewise; the gate's figures are added as ``export``.
 
     Raises:
-        GateError: a graph says something else than the student, or the package is too large.
-        UsageError: no held-out text, or ``out`` holds something else.
+        GateError: a graph says something else than the student, the package is too large, or no score
+            keeps ``min_agreement``.
+        UsageError: no held-out text, ``out`` holds something else, a score both given and to be chosen, or
+            no ``teacher_labels`` to choose by.
         FtxError: not a student, or the disk is full.
         MissingExtraError: onnx, or the segmenter, is not installed.
     """
@@ -205,19 +154,14 @@ def export_student(
     texts = list(held_out)[:MOST_GATE_TEXTS]
     if not texts:
         raise UsageError("no held-out text: without it no export can be checked")
+    if min_score is not None and min_agreement is not None:
+        raise UsageError("--min-score gives the score that --min-agreement is to find: leave one of them out")
     out = Path(out)
     check_target(out)
     cut = segmenter_of(language, segmenter) if segmenter else None
     student, tokenizer = load_student(Path(student_folder))
     config = student.config
-
-    full = to_onnx(student)
-    graphs = {FP32: full.SerializeToString(deterministic=True)}
-    if int8:
-        graphs[INT8] = quantize(full).SerializeToString(deterministic=True)
     files = compatibility_files(config, tokenizer.to_str())
-    files |= {name: content for name, content in graphs.items() if name == INT8 or fp32 or not int8}
-
     manifest = Manifest(
         task=config.task,
         language=language,
@@ -230,7 +174,6 @@ def export_student(
         alignment=alignment,
         segmenter=cut.name if cut else None,
         segmenter_options=cut.options if cut else {},
-        min_score=min_score,
         provenance={
             **(provenance or {}),
             **({"segmenter": f"{cut.name} {cut.version}".strip()} if cut else {}),
@@ -242,18 +185,45 @@ def export_student(
     reader = Package(manifest, tokenizer, session, segmenter=cut)
     encoded = [reader.encode(text) for text in texts]
     reference = answers(session, student, encoded)
+
+    wanted = temperature = abstention = None
+    # A score set by hand can do without the teacher's labels, on whatever has a label.
+    by_hand = min_score is not None and (any(teacher_labels) or not config.labels)
+    if calibrate or min_agreement is not None or by_hand:
+        wanted = columns_of(teacher_labels[: len(texts)], config.labels)
+    if calibrate and wanted is not None and reference.labels is not None:
+        temperature = fit_temperature(reference.labels, wanted)
+        scale_labels(student, temperature)
+        reference = answers(session, student, encoded)
+
+    full = to_onnx(student)
+    graphs = {FP32: full.SerializeToString(deterministic=True)}
+    if int8:
+        graphs[INT8] = quantize(full).SerializeToString(deterministic=True)
+    files |= {name: content for name, content in graphs.items() if name == INT8 or fp32 or not int8}
+    model_file = INT8 if int8 else FP32
+
     agreements: dict[str, Agreement] = {}
     for name, content in graphs.items():
         session = open_session(content, name)
         check_lengths(session, student, exact=name == FP32)
         graph = answers(session, student, encoded)
         agreements[_PRECISIONS[name]] = compare(reference, graph, texts, encoded, reader)
+        if name == model_file and wanted is not None and graph.labels is not None:
+            if min_agreement is not None:
+                abstention = lowest_score(graph.labels, wanted, min_agreement)
+            elif min_score is not None:
+                abstention = abstain(graph.labels, wanted, min_score)
     _check_drop(agreements, max_drop)
 
+    sureness: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
+    sureness |= {"abstention": abstention.to_dict()} if abstention else {}
     manifest = replace(
         manifest,
+        min_score=abstention.min_score if abstention else min_score,
         measured={
             **(measured or {}),
+            **sureness,
             "export": {precision: figures.to_dict() for precision, figures in agreements.items()},
         },
     )
@@ -264,7 +234,7 @@ def export_student(
     files[MANIFEST] = manifest.to_json().encode()
     check_size(files, max_size)
 
-    session = open_session(graphs[manifest.model_file], manifest.model_file)
+    session = open_session(graphs[model_file], model_file)
     package = Package(manifest, tokenizer, session, segmenter=cut)
     archive_path = out.with_name(f"{out.name}.ftx") if archive else None
     write_package(files, out, archive_path)
@@ -275,8 +245,10 @@ def export_student(
         sizes={name: len(files[name]) for name in sorted(files)},
         fp32=agreements["fp32"],
         int8=agreements.get("int8"),
-        latency_ms=_median_latency(package, texts[:200]),
-        processor=_processor(),
+        latency_ms=median_latency(package, texts[:200]),
+        processor=processor_name(),
+        temperature=temperature,
+        abstention=abstention,
     )
 
 
@@ -289,50 +261,3 @@ def _check_drop(agreements: Mapping[str, Agreement], max_drop: float) -> None:
             f"the export loses {drop:.2%}, above the limit of {max_drop:.2%}: {figures}: nothing was written "
             "(--max-drop sets the limit)"
         )
-
-
-def _held_out(path: Path) -> list[str]:
-    try:
-        with path.open(encoding="utf-8") as lines:
-            return [json.loads(line)["text"] for line in lines if line.strip()]
-    except FileNotFoundError:
-        raise FtxError(f"{path} is missing: the gate has nothing to check the export on") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise FtxError(f"{path} is damaged: {error}") from error
-
-
-def _recipe(layout: RunLayout) -> Recipe:
-    return Recipe.read(layout.recipe) if layout.recipe.is_file() else Recipe()
-
-
-def _needed_segmenter(recipe: Recipe, language: str, stage: Mapping[str, Any]) -> str | None:
-    """What a student of first subwords learned with; none where spaces and punctuation say the same."""
-    name = stage.get("segmenter") or recipe.data.segmenters.get(language)
-    is_spaced = language.split("-")[0] not in UNSPACED and name in (None, "whitespace")
-    if recipe.alignment != "first-subword" or not recipe.teacher.tag or is_spaced:
-        return None
-    return name or segmenter_of(language).name
-
-
-def _median_latency(package: Package, texts: Sequence[str]) -> float:
-    """Milliseconds."""
-    times = []
-    for text in [*texts[:20], *texts]:
-        start = time.perf_counter()
-        package.predict(text)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[len(texts[:20]) :])) * 1000
-
-
-def _processor() -> str:
-    """The processor's name as the system gives it."""
-    import platform
-
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -34,6 +34,7 @@ from ftx_edge.words import segmenter
 
 if TYPE_CHECKING:
     from ftx_edge.distillation.progress import Progress
+    from ftx_edge.runtime import Package
     from ftx_edge.soft_labels import Teacher
 
 
@@ -47,6 +48,9 @@ class Evaluation:
         language: of the words over which spans are counted; None: words between spaces.
         accuracy: of the label, with its 95 % interval (Wilson).
         agreement: share of texts that target and reference give the same label.
+        answered: share of texts with a label, of a package that withholds doubtful ones; all figures beside
+            the next one are of the labels that it would give to all.
+        accuracy_of_answered: of the label, among these.
         labels: precision, recall and F1 of each label.
         confusions: the pairs of labels that were confused most often.
         calibration: expected calibration error of the label's probability, and its bins.
@@ -66,6 +70,8 @@ class Evaluation:
     language: str | None = None
     accuracy: Proportion | None = None
     agreement: Proportion | None = None
+    answered: Proportion | None = None
+    accuracy_of_answered: Proportion | None = None
     labels: tuple[LabelScore, ...] = ()
     confusions: tuple[Confusion, ...] = ()
     calibration: Calibration | None = None
@@ -147,6 +153,7 @@ def evaluate(
         language=language,
         untranslated=getattr(model, "untranslated", None),
         **_label_figures(answers, other, utterances, model.labels, worst),
+        **_answered_figures(answers, utterances, _min_score(model)),
         **_span_figures(answers, other, utterances, language),
     )
     if progress:
@@ -254,10 +261,14 @@ def _ask(
     return _Answers(names, confidences, _spans(model, texts, language) if spans and model.tags else None)
 
 
+def _package(model: Teacher) -> Package | None:
+    return getattr(getattr(model, "teacher", model), "package", None)
+
+
 def _spans(model: Teacher, texts: Sequence[str], language: str | None) -> list[tuple[Span, ...]]:
     from ftx_edge.runtime import decode
 
-    package = getattr(getattr(model, "teacher", model), "package", None)
+    package = _package(model)
     if package is not None:
         # A package decodes as it does on the device.
         found = [prediction.spans or () for prediction in package.predict(texts)]
@@ -290,6 +301,25 @@ def _label_figures(
         "confusions": confusions(answers.labels, gold, worst),
         "calibration": calibration(answers.confidences, right),
         "unknown_labels": tuple(sorted(set(gold) - set(known))),
+    }
+
+
+def _min_score(model: Teacher) -> float | None:
+    """Below which a package withholds its label."""
+    package = _package(model)
+    return None if package is None else package.manifest.min_score
+
+
+def _answered_figures(
+    answers: _Answers, utterances: Sequence[Utterance], min_score: float | None
+) -> dict[str, Any]:
+    if answers.labels is None or answers.confidences is None or min_score is None:
+        return {}
+    kept = [row for row, score in enumerate(answers.confidences) if score >= min_score]
+    gold = [str(utterances[row].label) for row in kept]
+    return {
+        "answered": Proportion.of(len(kept), len(utterances)),
+        "accuracy_of_answered": accuracy([answers.labels[row] for row in kept], gold) if kept else None,
     }
 
 

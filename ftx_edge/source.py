@@ -27,6 +27,7 @@ from ftx_edge.recipe import (
     AugmentRecipe,
     BalanceRecipe,
     DataRecipe,
+    EnsembleRecipe,
     Recipe,
     StepRecipe,
     StudentRecipe,
@@ -188,6 +189,7 @@ def train_on_labels(
         data=DataRecipe(held_out=recipe.data.held_out, targets={lang: str(labelled)}),
         balance=BalanceRecipe(),
         augment=AugmentRecipe(),
+        ensemble=EnsembleRecipe(),
     )
     layout = open_run(
         out, recipe, {"labelled text": sha256_of_text(task, sha256_of(Path(labelled)))}, method="supervised"

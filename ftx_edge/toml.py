@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tomllib
 import types
 import typing
@@ -54,8 +55,7 @@ def dumps(tree: Any) -> str:
 
 def replaced(base: T, table: Mapping[str, Any], *, where: str = "") -> T:
     """``base`` with the fields of ``table`` replaced, at any depth; raises UsageError by field name."""
-    kind = type(base)
-    hints = typing.get_type_hints(kind)
+    hints = _hints(type(base))
     known = {f.name for f in fields(base)}  # type: ignore[arg-type]
     changes: dict[str, Any] = {}
     for name, value in table.items():
@@ -70,6 +70,12 @@ def replaced(base: T, table: Mapping[str, Any], *, where: str = "") -> T:
         else:
             changes[name] = _typed(value, hints[name], place)
     return dataclasses.replace(base, **changes)  # type: ignore[type-var]
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields. Slow to resolve, and a suite asks for thousands of recipes."""
+    return typing.get_type_hints(kind)
 
 
 def _typed(value: Any, hint: Any, place: str) -> Any:

@@ -188,6 +188,18 @@ class TinyWorld:
     mplm: Path
 
     @property
+    def changes(self) -> dict[str, object]:
+        """Of a recipe, as ``options`` of the command."""
+        return {
+            "teacher.label": self.teacher,
+            "data.source": str(self.source),
+            "data.targets": {"pt": str(self.target)},
+            "mplm.name": str(self.mplm),
+            "device": "cpu",
+            "precision": "fp32",
+        }
+
+    @property
     def options(self) -> tuple[str, ...]:
         """Of ``ftx-edge distill``, for the smallest run."""
         return (

@@ -142,12 +142,7 @@ def test_a_run_is_its_student_and_is_compared_with_its_mplm(tiny_world, tmp_path
     from ftx_edge.recipe import Recipe
 
     changes = {
-        "teacher.label": tiny_world.teacher,
-        "data.source": str(tiny_world.source),
-        "data.targets": {"pt": str(tiny_world.target)},
-        "mplm.name": str(tiny_world.mplm),
-        "device": "cpu",
-        "precision": "fp32",
+        **tiny_world.changes,
         "student.architecture": "static",
         "student.embedding_size": 8,
         **{f"step{n}.{k}": v for n in (1, 2) for k, v in (("max_steps", 2), ("learning_rate", 0.01))},

@@ -81,6 +81,8 @@ class SpanDecoder:
         self._family = {
             label: [index[t] for t in (f"B-{label}", f"I-{label}") if t in index] for label in self.labels
         }
+        # Tags that may follow any other.
+        self._outright = [i for i, tag in enumerate(tags) if not tag.startswith("I-")]
         # What an I-x that nothing precedes can become at once; 0, which is O, where there is no B-x.
         self._begin = [index.get(f"B-{label}", 0) for label in self.labels]
 
@@ -182,9 +184,13 @@ class SpanDecoder:
         wrong = self._wrong(path)
         if not wrong:
             return path
-        return self._repaired(
-            path, wrong, lambda number: rows.get(number) or self._row(units[number], logits)
-        )
+
+        def row_of(number: int) -> list[float]:
+            if number not in rows:
+                rows[number] = self._row(units[number], logits)
+            return rows[number]
+
+        return self._repaired(path, wrong, row_of)
 
     def _row(self, unit: list[int], logits: NDArray[np.floating]) -> list[float]:
         """(K,) the sum over a unit's tokens, if its first bears the tag of the column."""
@@ -208,19 +214,17 @@ class SpanDecoder:
     def _repaired(self, path: list[int], wrong: list[int], row_of: Callable[[int], list[float]]) -> list[int]:
         """The best valid path.
 
-        One is at hand: each wrong I-x becomes B-x. It lies some loss below ``path``, so a tag that alone lies
-        further below the best of its row is on no better one. Rows with one tag left are settled; what lies
-        between settled rows is decided by itself, and only where something is wrong.
+        One is at hand, with a simple repair of each wrong I-x. It lies some loss below ``path``, so a tag
+        that alone lies further below the best of its row is on no better one. Rows with one tag left are
+        settled; what lies between settled rows is decided by itself, and only where something is wrong.
 
         Args:
             path: the best tag of each row.
             wrong: of ``_wrong``.
             row_of: the (K,) scores of a row.
         """
-        loss = 1e-6
-        for number in wrong:
-            row, begin = row_of(number), self._begin[path[number]]
-            loss += row[path[number]] - row[begin] if begin else math.inf
+        # A little more, as sums round.
+        loss = 1e-6 + sum(self._loss(path, number, row_of) for number in wrong)
 
         def candidates(number: int) -> list[tuple[int, float]]:
             row = row_of(number)
@@ -243,6 +247,21 @@ class SpanDecoder:
                 done += 1
             path[start:done] = self._viterbi(steps, path[start - 1] if start else -1)
         return path
+
+    def _loss(self, path: list[int], number: int, row_of: Callable[[int], list[float]]) -> float:
+        """What the cheapest simple repair of a wrong I-x costs, at most; the repairs of all go together."""
+        tag, row = path[number], row_of(number)
+        begin, losses = self._begin[tag], [math.inf]
+        if begin:
+            losses.append(row[tag] - row[begin])
+            if number:
+                before = row_of(number - 1)
+                losses.append(before[path[number - 1]] - before[begin])
+        if number + 1 == len(path) or not self._inside[path[number + 1]]:
+            losses.append(row[tag] - max([row[other] for other in self._outright]))
+            if number and (onward := self._onward[path[number - 1]]):
+                losses.append(row[tag] - row[onward])
+        return min(losses)
 
     def _viterbi(self, steps: list[list[tuple[int, float]]], first: int) -> list[int]:
         """The best valid path over tags and scores of each row, after the tag ``first``; -1 is the start."""

@@ -20,12 +20,7 @@ def run(tiny_world, tmp_path_factory):
     out = tmp_path_factory.mktemp("accuracy") / "run"
     recipe = Recipe().override(
         {
-            "teacher.label": tiny_world.teacher,
-            "data.source": str(tiny_world.source),
-            "data.targets": {"pt": str(tiny_world.target)},
-            "mplm.name": str(tiny_world.mplm),
-            "device": "cpu",
-            "precision": "fp32",
+            **tiny_world.changes,
             "student.architecture": "static",
             "step1.learning_rate": 1e-2,
             "step2.learning_rate": 1e-2,

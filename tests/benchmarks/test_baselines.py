@@ -97,7 +97,7 @@ def test_a_teacher_object_is_evaluated_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("task", ["classification", "tagging", "joint"])
 def test_gold_supervised_learns_from_labels_says_so_and_can_be_exported(tmp_path, task):
-    recipe = Recipe().override({**SMALL, "teacher.label": "hf:nowhere"})
+    recipe = Recipe().override({**SMALL, "teacher.label": "hf:nowhere", "ensemble.labels": ("hf:nowhere-2",)})
     path = labelled(tmp_path, spans=True)
     baseline = gold_supervised(path, tmp_path / "gold", recipe, lang="pt", task=task)
     result = evaluate(f"run:{tmp_path / 'gold'}", path)
@@ -173,10 +173,7 @@ def run(tiny_world, tmp_path_factory):
     recipe = Recipe().override(
         {
             **SMALL,
-            "teacher.label": tiny_world.teacher,
-            "data.source": str(tiny_world.source),
-            "data.targets": {"pt": str(tiny_world.target)},
-            "mplm.name": str(tiny_world.mplm),
+            **tiny_world.changes,
             "step1.learning_rate": 0.01,
             "step1.max_steps": 3,
         }

@@ -37,7 +37,7 @@ def test_top_k_adds_the_best_scores_in_order(ftx, tiny_package):
 def test_below_the_minimum_score_there_is_no_label(ftx, tiny_package):
     outcome = ftx("predict", tiny_package, "--json", "--min-score", 0.99, "acenda a luz")
     assert json.loads(outcome.out)["label"] is None
-    assert "(no label)" in ftx("predict", tiny_package, "--min-score", 0.99, "acenda a luz").out
+    assert "not sure" in ftx("predict", tiny_package, "--min-score", 0.99, "acenda a luz").out
 
 
 def test_a_joint_package_gives_spans_that_index_the_text(ftx, tiny_joint_package):

@@ -105,12 +105,7 @@ def test_a_run_trains_its_student_on_more_text(tiny_world, tmp_path):
 
     recipe = Recipe().override(
         {
-            "teacher.label": tiny_world.teacher,
-            "data.source": str(tiny_world.source),
-            "data.targets": {"pt": str(tiny_world.target)},
-            "mplm.name": str(tiny_world.mplm),
-            "device": "cpu",
-            "precision": "fp32",
+            **tiny_world.changes,
             "step1.learning_rate": 1e-3,
             "step2.learning_rate": 1e-2,
             "step1.max_steps": 2,

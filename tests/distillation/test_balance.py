@@ -121,12 +121,7 @@ def test_tags_follow_their_words_into_the_translation():
 def recipe(world, **changes) -> Recipe:
     return Recipe().override(
         {
-            "teacher.label": world.teacher,
-            "data.source": str(world.source),
-            "data.targets": {"pt": str(world.target)},
-            "mplm.name": str(world.mplm),
-            "device": "cpu",
-            "precision": "fp32",
+            **world.changes,
             "step1.learning_rate": 1e-3,
             "step2.learning_rate": 1e-2,
             "step1.max_steps": 4,

@@ -58,10 +58,15 @@ def test_the_record_says_what_was_measured(finished):
     assert min(r["loss"] for r in rows if r["stage"] == "mplm") == result.mplm.loss
 
 
-def test_held_out_texts_are_texts_of_the_corpus(finished, world):
-    held_out = [json.loads(line)["text"] for line in finished[0].held_out("pt").read_text().splitlines()]
+def test_held_out_texts_are_texts_of_the_corpus_with_the_labels_of_the_mplm(finished, world):
+    layout = finished[0]
+    rows = [json.loads(line) for line in layout.held_out("pt").read_text().splitlines()]
+    held_out = [row["text"] for row in rows]
     assert len(held_out) == 6
     assert set(held_out) <= set(world.target.read_text().splitlines())
+    mplm = open_teacher(f"run:{layout.root}#mplm@pt")
+    said = [mplm.labels[column] for column in mplm.soft_labels(held_out).argmax(axis=1)]
+    assert [row["label"] for row in rows] == said
 
 
 def test_both_steps_learn(recipe, tmp_path):

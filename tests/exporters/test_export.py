@@ -294,3 +294,67 @@ def test_sizes_as_people_write_them(text, size):
 def test_a_size_that_is_none(text):
     with pytest.raises(UsageError, match="is no size"):
         parse_size(text)
+
+
+def write_run(folder: Path, student: Path, language: str, *, alignment: str, segmenter: str) -> Path:
+    """A run whose one student is a copy of that."""
+    from ftx_edge.recipe import Recipe
+
+    Recipe().override({"alignment": alignment, "teacher.tag": "recorded:x"}).write(folder / "recipe.toml")
+    stage = {"loss": 0.1, "agreement": 0.9, "texts": 60, "segmenter": segmenter}
+    (folder / "run.json").write_text(json.dumps({"stages": {f"students/{language}": stage}}))
+    shutil.copytree(student, folder / "students" / language)
+    held_out = folder / "students" / language / "heldout.jsonl"
+    held_out.write_text("".join(json.dumps({"text": t}) + "\n" for t in TEXTS))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("language", "alignment", "segmenter", "expected"),
+    [
+        ("zh", "first-subword", "characters", "characters"),
+        ("th", "first-subword", "whitespace", "whitespace"),
+        ("zh", "character-bridge", "characters", None),
+        ("pt", "first-subword", "whitespace", None),
+    ],
+)
+def test_only_first_subwords_of_unspaced_text_need_their_segmenter(
+    make_student, tmp_path, language, alignment, segmenter, expected
+):
+    student = make_student("static", "tagging")
+    run = write_run(tmp_path, student, language, alignment=alignment, segmenter=segmenter)
+    (result,) = export(run, max_drop=1, archive=False)
+    manifest = load(result.folder).manifest
+    assert (manifest.segmenter, manifest.alignment) == (expected, alignment)
+    assert manifest.provenance.get("segmenter") == expected
+
+
+def test_a_classifier_needs_no_segmenter_whatever_the_alignment(make_student, tmp_path):
+    student = make_student("static", "classification")
+    run = write_run(tmp_path, student, "zh", alignment="first-subword", segmenter="characters")
+    (result,) = export(run, max_drop=1, archive=False)
+    assert load(result.folder).manifest.segmenter is None
+
+
+def test_the_same_student_is_exported_and_checked_behind_a_segmenter(make_student, tmp_path, monkeypatch):
+    from ftx_edge.exporters import pipeline
+
+    seen = []
+
+    def compare(student, graph, texts, encoded, package):
+        seen.extend(encoded)
+        return compare_(student, graph, texts, encoded, package)
+
+    compare_ = pipeline.compare
+    monkeypatch.setattr(pipeline, "compare", compare)
+    run = write_run(
+        tmp_path, make_student("cnn", "joint"), "pt", alignment="character-bridge", segmenter="whitespace"
+    )
+    (result,) = export(run, out=tmp_path / "behind", segmenter="characters", max_drop=1)
+    package = load(result.archive)
+    assert package.manifest.segmenter == "characters"
+    assert "the word segmenter `characters`" in (result.folder / "README.md").read_text()
+    assert seen[0] == package.encode(TEXTS[0])
+    assert seen[0].words
+    with pytest.raises(UsageError, match="'scissors' is not a segmenter"):
+        export(run, segmenter="scissors")

@@ -261,3 +261,25 @@ def test_behind_a_segmenter_spans_still_index_the_text_as_given(tiny_joint_packa
     change_manifest(copy, segmenter="whitespace")
     assert load(copy).predict(text) == expected
     assert expected.spans[0].text == "cozinha"
+
+
+def test_a_student_of_first_subwords_reads_the_text_as_it_is(tiny_joint_package, tmp_path):
+    text = "acenda a luz,da cozinha"
+    expected = load(tiny_joint_package).encode(text)
+    copy = Path(shutil.copytree(tiny_joint_package, tmp_path / "copy"))
+    change_manifest(copy, segmenter="characters", alignment="first-subword")
+    encoded = load(copy).encode(text)
+    assert (encoded.ids, encoded.offsets) == (expected.ids, expected.offsets)
+    assert encoded.words == [(i, i + 1) for i, char in enumerate(text) if char != " "]
+    # Behind a segmenter any other student reads the words with spaces between.
+    change_manifest(copy, alignment="character-bridge")
+    assert len(load(copy).encode(text).ids) == 1 + len(encoded.words)
+
+
+def test_a_segmenter_that_this_version_does_not_have_is_refused(package):
+    change_manifest(package, segmenter="scissors")
+    with pytest.raises(PackageError, match="cannot cut its words: 'scissors' is not a segmenter"):
+        load(package)
+    change_manifest(package, segmenter="whitespace", segmenter_options={"HMM": True})
+    with pytest.raises(PackageError, match=r"made with whitespace \{'HMM': True\}"):
+        load(package)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import unicodedata
 
 import numpy as np
@@ -13,6 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from ftx_edge.runtime import decode
 from ftx_edge.runtime.spans import SpanDecoder
+from ftx_edge.runtime.units import units_of_words
 
 TAGS = ("O", "B-x", "I-x", "B-y", "I-y")
 
@@ -67,6 +69,35 @@ def test_the_path_is_the_best_of_all_that_are_valid(length, seed):
     assert found(offsets, probs) == found(offsets, certain)
 
 
+@given(st.integers(1, 5), st.integers(0, 2**32 - 1), st.sampled_from([0.3, 1.0, 4.0]))
+def test_subwords_of_one_word_choose_its_tag_together(words, seed, spread):
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 4, size=words)
+    logits = rng.normal(scale=spread, size=(counts.sum(), len(TAGS))).astype(np.float32)
+    onward = [0, 2, 2, 4, 4]  # B-x and I-x go on as I-x
+    first = np.cumsum(counts) - counts
+    scores = logits[first]
+    for word in range(words):
+        for token in range(first[word] + 1, first[word] + counts[word]):
+            scores[word] += logits[token][onward]
+    valid = [p for p in itertools.product(range(5), repeat=words) if is_valid(p)]
+    best = max(valid, key=lambda path: scores[np.arange(words), list(path)].sum())
+    text = " ".join("ab" if n == 2 else "a" if n == 1 else "abc" for n in counts)
+    offsets = [m.span() for m in re.finditer("[a-z]", text)]
+    places = [m.span() for m in re.finditer("[a-z]+", text)]
+    certain = SpanDecoder(TAGS)(places, np.eye(5)[list(best)] * 9, text, whole_words=True)
+    mine = SpanDecoder(TAGS)(offsets, logits, text, whole_words=True)
+    assert [(s.start, s.end, s.label) for s in mine] == [(s.start, s.end, s.label) for s in certain]
+
+
+@given(st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_a_tag_set_without_begin_finds_only_what_can_begin(length, seed):
+    tags = ("O", "B-x", "I-x", "I-y")
+    logits = np.random.default_rng(seed).normal(size=(length, 4)).astype(np.float32)
+    spans = SpanDecoder(tags)([(i, i + 1) for i in range(length)], logits, None, whole_words=False)
+    assert {span.label for span in spans} <= {"x"}
+
+
 def test_inside_a_word_no_span_begins_or_ends():
     text, offsets = "nova york", [(0, 4), (4, 7), (7, 9)]
     split = np.concatenate([probs_of("O"), probs_of("B-x", sure=0.9), probs_of("O", sure=0.5)])
@@ -87,6 +118,21 @@ def test_words_of_a_segmenter_are_kept_whole():
     logits = np.log(probs_of("B-x", "B-y", "I-x", "O"))
     (span,) = SpanDecoder(TAGS)(offsets, logits, text, whole_words=False, words=[(0, 3), (3, 4)])
     assert (span.start, span.end) == (0, 3)
+
+
+def test_a_word_whose_first_subword_lies_in_the_word_before_goes_with_it():
+    # 京都 | に | 行く, where one subword covers the end of the first word and the second.
+    words, offsets = [(0, 2), (2, 3), (3, 5)], [(0, 0), (0, 1), (1, 3), (3, 5)]
+    assert units_of_words(offsets, words, first_subword=True) == ([[1, 2], [3]], [(0, 3), (3, 5)])
+    longer = [*offsets[:2], (1, 3), (3, 4), (4, 5)]
+    assert units_of_words(longer, [(0, 2), (2, 4), (4, 5)], first_subword=True)[0] == [[1, 2, 3], [4]]
+    # A student that learned every subword has heard the second one too.
+    assert units_of_words(longer, [(0, 2), (2, 4), (4, 5)], first_subword=False)[0] == [[1, 2], [3], [4]]
+
+
+def test_words_beyond_the_last_subword_are_left_out():
+    assert units_of_words([(0, 0), (0, 2)], [(0, 2), (2, 4)], first_subword=False) == ([[1]], [(0, 2)])
+    assert units_of_words([(0, 0)], [(0, 2)], first_subword=True) == ([], [])
 
 
 def test_white_space_at_the_ends_is_not_part_of_a_span():

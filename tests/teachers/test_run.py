@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from ftx_edge.teachers import open_teacher
 torch = pytest.importorskip("torch")
 
 from ftx_edge.mplm.model import MultilingualModel, load_encoder, load_tokenizer, save_mplm  # noqa: E402
+from ftx_edge.recipe import Recipe  # noqa: E402
 from ftx_edge.runs import RunLayout  # noqa: E402
 from ftx_edge.students import StudentConfig, build_student, save_student  # noqa: E402
 from ftx_edge.teachers.model import first_of_words  # noqa: E402
@@ -47,6 +51,18 @@ def test_both_heads_give_distributions(run, part):
     np.testing.assert_allclose(tags.probs.sum(1), 1, atol=1e-5)
     assert len(tags) == 3
     assert (tags.offsets[:, 1] > tags.offsets[:, 0]).all()
+
+
+@pytest.mark.parametrize("part", ["mplm", "pt"])
+def test_a_run_of_first_subwords_says_one_thing_of_each_word(run, part, tmp_path):
+    root = Path(shutil.copytree(run.root, tmp_path / "run"))
+    Recipe().override({"alignment": "first-subword"}).write(root / "recipe.toml")
+    tags = open_teacher(f"run:{root}#{part}").soft_tags(TEXTS, WORDS)
+    every = open_teacher(f"run:{run.root}#{part}").soft_tags(TEXTS, WORDS)
+    for row, words in enumerate(WORDS):
+        offsets, probs = tags.of_text(row)
+        assert [tuple(place) for place in offsets.tolist()] == words
+        np.testing.assert_allclose(probs[0], every.of_text(row)[1][0], atol=1e-6)
 
 
 @pytest.mark.parametrize("part", ["mplm", "pt"])
