@@ -141,6 +141,7 @@ def demo_recipe(lang: str, classifier: Path, tagger: Path) -> Recipe:
             "data.source": str(path("en.train")),
             "data.targets": {lang: str(path(f"{lang}.train"))},
             "mplm.name": MPLM,
+            "balance.method": "none",
             "step1.epochs": 2,
             "step1.learning_rate": 1e-4,
             "step2.epochs": 20,

@@ -128,7 +128,7 @@ class BalanceRecipe:
     """Step 1 on target text as well, with equal weight a language.
 
     Args:
-        method: ``none``; ``neighbours``: target text with the soft labels of its English neighbours in the
+        method: ``none`` (the paper's step 1); ``neighbours``: target text with the soft labels of its English neighbours in the
             untouched mPLM, mixed with those of an mPLM that learned from English alone; ``translations``:
             translated English text (the paper, section 2.3.1).
         neighbours: how many English utterances (words, for tags) each target utterance (word) asks.
@@ -146,7 +146,7 @@ class BalanceRecipe:
             translations come on top.
     """
 
-    method: str = "none"
+    method: str = "neighbours"
     neighbours: int = 16
     temperature: float = 0.05
     layer: int = 0
@@ -203,7 +203,7 @@ class _StudentChoice:
     """What a recipe says of a student besides its sizes, and before them."""
 
     architecture: str = "transformer"
-    init: str = "random"
+    init: str = "mplm"
     vocab_size: int = 10_000
 
 

@@ -194,6 +194,8 @@ class TinyWorld:
             "teacher.label": self.teacher,
             "data.source": str(self.source),
             "data.targets": {"pt": str(self.target)},
+            "balance.method": "none",
+            "student.init": "random",
             "mplm.name": str(self.mplm),
             "device": "cpu",
             "precision": "fp32",

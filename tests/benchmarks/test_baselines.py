@@ -27,6 +27,8 @@ LABELS = ("light_off", "light_on", "never_said", "play_music")
 SMALL = {
     "student.architecture": "static",
     "student.embedding_size": 32,
+    "student.init": "random",
+    "balance.method": "none",
     "student.vocab_size": 200,
     "student.max_length": 32,
     "step2.learning_rate": 0.01,

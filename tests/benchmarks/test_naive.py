@@ -65,6 +65,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
         "mplm.name": str(folder / "mplm"),
         "student.architecture": "static",
         "student.embedding_size": 8,
+        "student.init": "random",
+        "balance.method": "none",
     }
     return Recipe().override(changes)
 

@@ -44,7 +44,8 @@ precision = "fp32"
 mplm.name = "{world.mplm}"
 step1 = {{ learning_rate = 1e-2, max_steps = 2 }}
 step2 = {{ learning_rate = 1e-2, max_steps = 2 }}
-student = {{ embedding_size = 16, channels = 8, vocab_size = 150 }}
+balance.method = "none"
+student = {{ init = "random", embedding_size = 16, channels = 8, vocab_size = 150 }}
 [sources.recorded]
 label = "{world.teacher}"
 [methods.naive]

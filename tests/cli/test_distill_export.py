@@ -13,8 +13,11 @@ SMALL = """
 learning_rate = 0.01
 [step2]
 learning_rate = 0.01
+[balance]
+method = "none"
 [student]
 architecture = "static"
+init = "random"
 embedding_size = 16
 vocab_size = 200
 max_length = 32
