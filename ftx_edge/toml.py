@@ -55,7 +55,7 @@ def dumps(tree: Any) -> str:
 
 def replaced(base: T, table: Mapping[str, Any], *, where: str = "") -> T:
     """``base`` with the fields of ``table`` replaced, at any depth; raises UsageError by field name."""
-    hints = _hints(type(base))
+    hints = _hints(type(base))  # type: ignore[arg-type]
     known = {f.name for f in fields(base)}  # type: ignore[arg-type]
     changes: dict[str, Any] = {}
     for name, value in table.items():
