@@ -128,9 +128,9 @@ class BalanceRecipe:
     """Step 1 on target text as well, with equal weight a language.
 
     Args:
-        method: ``none`` (the paper's step 1); ``neighbours``: target text with the soft labels of its English neighbours in the
-            untouched mPLM, mixed with those of an mPLM that learned from English alone; ``translations``:
-            translated English text (the paper, section 2.3.1).
+        method: ``none`` (the paper, section 2.1); ``neighbours``: target text with the soft labels of its
+            English neighbours in the untouched mPLM, mixed with those of an mPLM that learned from English
+            alone; ``translations``: translated English text (the paper, section 2.3.1).
         neighbours: how many English utterances (words, for tags) each target utterance (word) asks.
         temperature: of the softmax over their cosines; also that of words over those of their translation.
         layer: of the mPLM whose states stand for words; 0 takes two thirds of its depth.
