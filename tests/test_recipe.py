@@ -10,7 +10,12 @@ from ftx_edge.errors import DataError, UsageError
 from ftx_edge.recipe import Recipe
 
 WHOLE = Recipe().override(
-    {"teacher.label": "recorded:t.jsonl", "data.source": "en.txt", "data.targets": {"pt": "pt.txt"}}
+    {
+        "teacher.label": "recorded:t.jsonl",
+        "data.source": "en.txt",
+        "data.targets": {"pt": "pt.txt"},
+        "balance.method": "none",
+    }
 )
 
 
@@ -122,7 +127,10 @@ def test_what_cannot_work_is_refused_before_anything_is_read(changes, message):
 
 def test_every_field_but_device_and_target_languages_changes_the_fingerprint():
     assert WHOLE.override({"device": "cuda"}).fingerprint == WHOLE.fingerprint
-    assert WHOLE.override({"data.targets": {"de": "de.txt"}}).fingerprint == WHOLE.fingerprint
+    other = {"data.targets": {"de": "de.txt"}}
+    assert WHOLE.override(other).fingerprint == WHOLE.fingerprint
+    balanced = WHOLE.override({"balance.method": "neighbours"})
+    assert balanced.override(other).fingerprint != balanced.fingerprint, "step 1 reads their text"
     seen = {WHOLE.fingerprint}
     for place, value in {
         "seed": 1,

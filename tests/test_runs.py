@@ -11,7 +11,12 @@ from ftx_edge.recipe import Recipe
 from ftx_edge.runs import RunLayout, finish_stage, open_run, write_metrics
 
 RECIPE = Recipe().override(
-    {"teacher.label": "recorded:t.jsonl", "data.source": "en.txt", "data.targets": {"pt": "pt.txt"}}
+    {
+        "teacher.label": "recorded:t.jsonl",
+        "data.source": "en.txt",
+        "data.targets": {"pt": "pt.txt"},
+        "balance.method": "none",
+    }
 )
 INPUTS = {"teacher": "a1", "source text": "b2", "pt text": "c3"}
 
