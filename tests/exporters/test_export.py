@@ -19,7 +19,7 @@ from onnx import numpy_helper
 
 from ftx_edge.errors import FtxError, GateError, UsageError
 from ftx_edge.exporters import export, export_student
-from ftx_edge.exporters.gate import feed_of
+from ftx_edge.exporters.gate import Agreement, feed_of
 from ftx_edge.exporters.package import parse_size
 from ftx_edge.exporters.quantize import round_rows
 from ftx_edge.runtime import inspect, load
@@ -192,6 +192,10 @@ def test_without_int8_the_float_graph_is_the_one_that_runs(make_student, tmp_pat
     )
     assert result.int8 is None
     assert load(result.archive).manifest.model_file == "onnx/model.onnx"
+
+
+def test_a_drop_at_the_limit_is_not_above_it():
+    assert Agreement(300, 297 / 300, None, None, 0.1).drop == 0.01
 
 
 def test_above_the_limit_nothing_is_written_and_the_figures_are_told(make_student, tmp_path, monkeypatch):
