@@ -81,7 +81,7 @@ def _nine() -> str:
     return (
         "\nThe same in nine languages, step 1 on all at once, without a translator or a label of theirs:\n\n"
         f"{markdown_table(rows)}\nMade by the commands in [examples/massive](examples/massive/README.md); "
-        "slots, a translator and more are in [docs/results](docs/results/).\n"
+        "tables of it, and of slots, in [docs/results](docs/results/).\n"
     )
 
 
