@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
 STUDENTS = ("transformer", "cnn", "static")
 NINE = {
-    ("source", None, "fp32"): "English model, on English",
+    ("source", None, "fp32"): "English model (another training), on English",
     ("neighbours", None, "fp32"): "multilingual LM after step 1",
     ("neighbours", "tfidf", "fp32"): "TF-IDF on its labels",
     ("neighbours", "cnn", "int8"): "**cnn student, int8**",
