@@ -123,7 +123,7 @@ def run_demo(out: Path, *, lang: str = TRANSLATED, progress: Progress | None = N
     shown = [x for k, v in options.items() for x in (f"--{k.replace('_', '-')}", v)]
     _show("benchmark", "latency", package, "--texts", test, *shown, "--plot", out / "latency.png")
     latency = benchmark_latency(
-        package, texts=test, plot=out / "latency.png", cold_starts=3, progress=progress, **options
+        package, texts=test, plot=out / "latency.png", cold_starts=2, progress=progress, **options
     )
     report = DemoReport(lang, tuple(rows), latency, latency.size, time.monotonic() - since)
     values = asdict(report) | {"latency": latency.to_dict()}
@@ -144,7 +144,7 @@ def demo_recipe(lang: str, classifier: Path, tagger: Path) -> Recipe:
             "balance.method": "none",
             "step1.epochs": 2,
             "step1.learning_rate": 1e-4,
-            "step2.epochs": 20,
+            "step2.epochs": 16,
             "step2.learning_rate": 2e-3,
             "student.architecture": "cnn",
         }
