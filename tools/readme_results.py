@@ -59,7 +59,7 @@ def block() -> str:
         f"{START}\n60 intents of MASSIVE, trained without a Portuguese label or parallel text, one seed, "
         f"{records[0].n_test:,} Portuguese test utterances; one thread of "
         f"{machine['processor']}, tokenizer included:\n\n{markdown_table(rows)}\n"
-        "The English model of the baseline is an int8 ONNX package too; beside the PyTorch model that taught, "
+        "The baseline's English model is an int8 ONNX package too; beside the PyTorch model that taught, "
         f"the cnn student is {pytorch:.0f} times faster.\n\n"
         f"![Latency of the CNN student beside translate-test](docs/results/latency-cnn.png)\n\n"
         f"Made by the commands in [examples/massive-pt](examples/massive-pt/README.md).\n{_nine()}{END}"
