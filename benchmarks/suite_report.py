@@ -15,10 +15,11 @@ from ftx_edge.benchmarks.accuracy import METRICS
 from ftx_edge.benchmarks.machine import this_machine
 from ftx_edge.benchmarks.matrix_plot import plot_matrix
 from ftx_edge.benchmarks.suite import Cell, Suite
+from ftx_edge.benchmarks.suite_figures import Figures, current
 from ftx_edge.benchmarks.suite_file import read_suite
 from ftx_edge.benchmarks.suite_measure import Work
 from ftx_edge.benchmarks.suite_run import states, work
-from ftx_edge.benchmarks.suite_tables import Figures, current, matrices, matrix_name, suite_markdown
+from ftx_edge.benchmarks.suite_tables import matrices, matrix_name, suite_markdown
 from ftx_edge.benchmarks.tables import ENVIRONMENT, Measurement, MeasurementStore
 from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.files import write_atomically

@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from ftx_edge.benchmarks.suite_tables import Figures, current
+from ftx_edge.benchmarks.suite_figures import Figures, current
 from ftx_edge.benchmarks.tables import Measurement, MeasurementStore, markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent

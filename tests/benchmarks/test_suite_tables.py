@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from ftx_edge.benchmarks.suite_figures import Figures, current
 from ftx_edge.benchmarks.suite_report import write_tables
 from ftx_edge.benchmarks.suite_tables import (
-    Figures,
     ablation_rows,
-    current,
     drop_rows,
     main_rows,
     matrices,
