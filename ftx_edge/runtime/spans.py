@@ -13,6 +13,17 @@ from numpy.typing import NDArray
 
 from ftx_edge.runtime.units import is_mark, units_of_tokens, units_of_words
 
+LATER = 0.5
+"""What the later subwords of a word count, together, beside the first.
+
+The word bears the tag with the largest mean probability. The first subword means most (the paper hears it
+alone, section 2.2.2), above all in languages that append endings; in compounds it needs the others.
+"""
+SAFE_EXPONENT = 600
+"""Sums of e to this power, and to minus it, are numbers: a float reaches to e^709."""
+SMALLEST = 1e-30
+"""No tag is ruled out by one subword."""
+
 
 @dataclass(frozen=True, slots=True)
 class PredictedSpan:
@@ -63,8 +74,13 @@ def decode(
 
     Returns:
         Spans in order of their place; they do not overlap.
+
+    Raises:
+        ValueError: not one distribution a token.
     """
     offsets = np.asarray(token_offsets).tolist()
+    if len(offsets) != len(token_probs):
+        raise ValueError(f"{len(token_probs)} tag distributions for {len(offsets)} tokens")
     logits = np.log(np.maximum(np.asarray(token_probs, dtype=np.float32), np.finfo(np.float32).tiny))
     return SpanDecoder.of(tuple(tags))(offsets, logits, text, whole_words=boundaries == "word")
 
@@ -78,6 +94,7 @@ class SpanDecoder:
         self._inside = [tag.startswith("I-") for tag in tags]
         # What the next subword of the same word bears: B-x and I-x go on as I-x, O as O.
         self._onward = [index.get(f"I-{tag[2:]}", i) if tag != "O" else i for i, tag in enumerate(tags)]
+        self._onward_columns = np.array(self._onward)
         self._family = {
             label: [index[t] for t in (f"B-{label}", f"I-{label}") if t in index] for label in self.labels
         }
@@ -112,9 +129,9 @@ class SpanDecoder:
             words: the words, in order, if a segmenter said so; spans begin and end with them.
             first_subword: only the first subword of each word was trained; the others are not heard.
         """
-        best = logits.argmax(axis=1).tolist()
+        best: list[int] = logits.argmax(1).tolist()
         # O is column 0. Most texts of most corpora end here.
-        if not any(tag and start < end for tag, (start, end) in zip(best, offsets, strict=True)):
+        if not any(best):
             return []
         if words is not None:
             units, places = units_of_words(offsets, words, first_subword)
@@ -141,24 +158,26 @@ class SpanDecoder:
                 if places is not None:
                     start, end = places[at][0], places[last - 1][1]
                 else:
-                    start, end = offsets[tokens[0]][0], max(offsets[token][1] for token in tokens)
+                    start, end = offsets[tokens[0]][0], max([offsets[token][1] for token in tokens])
                 start, end = _trim(start, end, least, text)
                 if start < end:
                     covered = "" if text is None else text[start:end]
-                    score = self._score(logits, label, tokens)
+                    score = self._score(logits, best, label, tokens)
                     spans.append(PredictedSpan(label, start, end, covered, score))
                     least = end
             at = last
         return spans
 
-    def _score(self, logits: NDArray[np.floating], label: str, tokens: list[int]) -> float:
+    def _score(self, logits: NDArray[np.floating], best: list[int], label: str, tokens: list[int]) -> float:
         """The mean over the tokens of a span of the probability of B-label or I-label."""
         family, score = self._family[label], 0.0
         for token in tokens:
             row = logits[token].tolist()
-            highest = max(row)
-            exponentials = list(map(math.exp, [logit - highest for logit in row]))
-            score += sum([exponentials[tag] for tag in family]) / sum(exponentials)
+            highest = row[best[token]]
+            # Subtracting it changes no probability; only exponentials beyond a float need that.
+            if not -SAFE_EXPONENT < highest < SAFE_EXPONENT:
+                row = [logit - highest for logit in row]
+            score += sum([math.exp(row[tag]) for tag in family]) / sum(map(math.exp, row))
         return min(score / len(tokens), 1.0)
 
     def _best_path(self, units: list[list[int]], logits: NDArray[np.floating], best: list[int]) -> list[int]:
@@ -176,10 +195,12 @@ class SpanDecoder:
             tag = best[unit[0]]
             if len(unit) > 1:
                 onward = self._onward[tag]
-                # Where its tokens agree, the tag of the first is the best of the sums too.
-                if any(best[token] != onward for token in unit[1:]):
-                    row = rows[number] = self._row(unit, logits)
-                    tag = row.index(max(row))
+                # Where its tokens agree, the tag of the first is the best of the means too.
+                for token in unit[1:]:
+                    if best[token] != onward:
+                        row = rows[number] = self._row(unit, logits)
+                        tag = row.index(max(row))
+                        break
             path.append(tag)
         wrong = self._wrong(path)
         if not wrong:
@@ -193,12 +214,14 @@ class SpanDecoder:
         return self._repaired(path, wrong, row_of)
 
     def _row(self, unit: list[int], logits: NDArray[np.floating]) -> list[float]:
-        """(K,) the sum over a unit's tokens, if its first bears the tag of the column."""
-        row: list[float] = logits[unit[0]].tolist()
-        for token in unit[1:]:
-            later = logits[token].tolist()
-            row = [score + later[onward] for score, onward in zip(row, self._onward, strict=True)]
-        return row
+        """(K,) of a unit, if its first token bears the tag of the column; of several tokens see ``LATER``."""
+        if len(unit) == 1:
+            return logits[unit[0]].tolist()
+        rows = logits[unit].astype(np.float64)
+        probs = np.exp(rows - rows.max(axis=1, keepdims=True))
+        probs /= probs.sum(axis=1, keepdims=True)
+        later = probs[1:].sum(axis=0).take(self._onward_columns)
+        return np.log(np.maximum(probs[0] + LATER / (len(unit) - 1) * later, SMALLEST)).tolist()
 
     def _wrong(self, path: list[int]) -> list[int]:
         """Where an I-x stands that neither B-x nor I-x precedes."""

@@ -20,19 +20,19 @@ def units_of_tokens(offsets: list[tuple[int, int]], text: str | None, whole_word
             first = text[start]
             if first.isspace() and text[start:end].isspace():
                 continue
-            # Between ASCII letters after a space, as most tokens begin, there is nothing to ask.
-            if not joined and ((start == ended and whole_words) or not first.isascii()):
+            # One that begins with a space, as most do, or with ASCII after no word, begins a unit.
+            if not joined and first != " " and ((start == ended and whole_words) or not first.isascii()):
                 joined = _joined(text, start, ended, whole_words)
-        if joined and units:
-            # A lone word-start piece lies on the first character of the piece that follows it.
-            if start == begun and len(units[-1]) == 1 and end > ended:
-                units[-1] = [token]
-            else:
-                units[-1].append(token)
-        else:
+        if not joined or not units:
             units.append([token])
             begun = start
-        ended = max(ended, end)
+        # A lone word-start piece lies on the first character of the piece that follows it.
+        elif start == begun and len(units[-1]) == 1 and end > ended:
+            units[-1] = [token]
+        else:
+            units[-1].append(token)
+        if end > ended:
+            ended = end
     return units
 
 
@@ -72,14 +72,15 @@ def _is_word_start(offsets: list[tuple[int, int]], token: int) -> bool:
 
 def _joined(text: str, start: int, before: int, whole_words: bool) -> bool:
     """Whether the token that begins at ``start`` cannot be cut off from the one that ends at ``before``."""
-    first = text[start]
-    if start == before and whole_words and first.isalnum() and _in_word(text[start - 1]):
-        return True
-    return start > 0 and not first.isascii() and (is_mark(first) or text[start - 1] == ZERO_WIDTH_JOINER)
-
-
-def _in_word(character: str) -> bool:
-    return character.isalnum() or is_mark(character)
+    if start == 0:
+        return False
+    first, last = text[start], text[start - 1]
+    # Letters and digits, as most tokens begin, are no marks.
+    if first.isalnum():
+        if whole_words and start == before and (last.isalnum() or is_mark(last)):
+            return True
+        return last == ZERO_WIDTH_JOINER and not first.isascii()
+    return not first.isascii() and (last == ZERO_WIDTH_JOINER or is_mark(first))
 
 
 def is_mark(character: str) -> bool:

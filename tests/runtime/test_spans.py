@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from ftx_edge.runtime import decode
-from ftx_edge.runtime.spans import SpanDecoder
+from ftx_edge.runtime.spans import LATER, SpanDecoder
 from ftx_edge.runtime.units import units_of_words
 
 TAGS = ("O", "B-x", "I-x", "B-y", "I-y")
@@ -40,9 +40,24 @@ def test_the_score_is_the_mean_probability_of_the_label():
     assert span.score == pytest.approx(0.8 + 0.05)
 
 
+@pytest.mark.parametrize("constant", [-5000, -650, 0, 650, 5000])
+def test_a_constant_added_to_a_row_changes_no_score(constant):
+    logits = np.log(probs_of("B-x", "I-x", "B-y").astype(np.float64))
+    expected = SpanDecoder(TAGS)([(0, 1), (1, 2), (2, 3)], logits, None, whole_words=False)
+    logits[1:] += constant
+    spans = SpanDecoder(TAGS)([(0, 1), (1, 2), (2, 3)], logits, None, whole_words=False)
+    assert [(s.start, s.end, s.label) for s in spans] == [(s.start, s.end, s.label) for s in expected]
+    assert [s.score for s in spans] == pytest.approx([s.score for s in expected])
+
+
 def test_special_tokens_are_passed_over():
     assert found([(0, 0), (0, 2), (0, 0)], probs_of("B-y", "B-x", "I-x")) == [(0, 2, "x")]
     assert found([], np.empty((0, 5))) == []
+
+
+def test_each_token_has_one_distribution():
+    with pytest.raises(ValueError, match="2 tag distributions for 1 tokens"):
+        decode([(0, 1)], probs_of("O", "O"), TAGS)
 
 
 def log_score(probs, path):
@@ -76,10 +91,12 @@ def test_subwords_of_one_word_choose_its_tag_together(words, seed, spread):
     logits = rng.normal(scale=spread, size=(counts.sum(), len(TAGS))).astype(np.float32)
     onward = [0, 2, 2, 4, 4]  # B-x and I-x go on as I-x
     first = np.cumsum(counts) - counts
-    scores = logits[first]
-    for word in range(words):
-        for token in range(first[word] + 1, first[word] + counts[word]):
-            scores[word] += logits[token][onward]
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    means = probs[first].astype(np.float64)
+    for word, count in enumerate(counts):
+        if count > 1:
+            means[word] += LATER * probs[first[word] + 1 : first[word] + count][:, onward].mean(axis=0)
+    scores = np.log(means)
     valid = [p for p in itertools.product(range(5), repeat=words) if is_valid(p)]
     best = max(valid, key=lambda path: scores[np.arange(words), list(path)].sum())
     text = " ".join("ab" if n == 2 else "a" if n == 1 else "abc" for n in counts)
@@ -88,6 +105,15 @@ def test_subwords_of_one_word_choose_its_tag_together(words, seed, spread):
     certain = SpanDecoder(TAGS)(places, np.eye(5)[list(best)] * 9, text, whole_words=True)
     mine = SpanDecoder(TAGS)(offsets, logits, text, whole_words=True)
     assert [(s.start, s.end, s.label) for s in mine] == [(s.start, s.end, s.label) for s in certain]
+
+
+def test_the_first_subword_of_a_word_counts_more_than_the_others_together():
+    sure, other = [0.1, 0.6, 0.1, 0.1, 0.1], [0.7, 0.05, 0.15, 0.05, 0.05]
+    probs = np.array([sure, other, other], dtype=np.float32)
+    places = [(0, 2), (2, 4), (4, 6)]
+    (span,) = decode(places, probs, TAGS, "evlere", boundaries="word")
+    assert (span.start, span.end, span.label) == (0, 6, "x")
+    assert decode(places, probs[[1, 0, 0]], TAGS, "evlere", boundaries="word") == []
 
 
 @given(st.integers(1, 6), st.integers(0, 2**32 - 1))
