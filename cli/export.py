@@ -106,6 +106,9 @@ def export_cli(
         ],
     )
     for result in results:
+        if result.kept_float:
+            kept = f"{len(result.kept_float)} of {result.products} products left in float32"
+            print(f"{result.language}: {kept}, to stay within --max-drop")
         if result.abstention is not None:
             print(f"{result.language}: {_withheld(result.abstention)}")
     for result in results:

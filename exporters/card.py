@@ -124,6 +124,12 @@ def _measured(measured: Mapping[str, Any]) -> str:
             + json.dumps(student, indent=2, ensure_ascii=False)
             + "\n```"
         )
+    for precision, figures in measured.get("export", {}).items():
+        if kept := figures.get("float32_products"):
+            table += (
+                f"\n\nThe {precision} graph leaves {len(kept)} of {figures['products']} products in float32, "
+                f"the most sensitive: {', '.join(f'`{name}`' for name in kept)}."
+            )
     if "temperature" in measured:
         table += (
             f"\n\nScores are calibrated (temperature {measured['temperature']:g}): a score says how likely "

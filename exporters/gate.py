@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 
 from ftx_edge.errors import GateError
 from ftx_edge.exporters.graph import output_names
+from ftx_edge.runtime.loading import open_session
+from ftx_edge.runtime.manifest import FP32
 from ftx_edge.runtime.package import EncodedText, Package
 from ftx_edge.students import Student
 
@@ -64,6 +67,23 @@ class Answers:
     tags: tuple[NDArray[np.float32], ...] | None
 
 
+@dataclass(frozen=True, slots=True)
+class CheckedGraph:
+    """A graph that runs at every length, and what it says of the gate's texts.
+
+    Args:
+        content: bytes of the ONNX file.
+        answers: to the gate's texts.
+        agreement: of these with the student.
+        kept_float: names of the products that its int8 graph leaves in float32.
+    """
+
+    content: bytes
+    answers: Answers
+    agreement: Agreement
+    kept_float: tuple[str, ...] = ()
+
+
 class StudentSession:
     """A student with the one method of an ONNX Runtime session that is needed here."""
 
@@ -77,6 +97,66 @@ class StudentSession:
         with torch.inference_mode():
             outputs = self._student(*(torch.from_numpy(feed[n]) for n in ("input_ids", "attention_mask")))
         return [o.numpy() for o in outputs if o is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Held-out texts, and what the student says of them: what every graph is held against.
+
+    Args:
+        student: that the graphs are made from.
+        reader: reads texts and makes spans as the package will, behind its segmenter if it has one.
+        texts: held out.
+        encoded: the same, as ``reader`` reads them.
+        reference: the student's answers.
+    """
+
+    student: Student
+    reader: Package
+    texts: Sequence[str]
+    encoded: Sequence[EncodedText]
+    reference: Answers
+
+    @classmethod
+    def of(cls, student: Student, reader: Package, texts: Sequence[str]) -> Gate:
+        """Ask the student."""
+        encoded = [reader.encode(text) for text in texts]
+        return cls(student, reader, texts, encoded, answers(StudentSession(student), student, encoded))
+
+    def first(self, count: int) -> Gate:
+        """The gate of the first ``count`` texts."""
+        labels, tags = self.reference.labels, self.reference.tags
+        return Gate(
+            self.student,
+            self.reader,
+            self.texts[:count],
+            self.encoded[:count],
+            Answers(None if labels is None else labels[:count], None if tags is None else tags[:count]),
+        )
+
+    def agreement(self, graph: onnx.ModelProto) -> Agreement:
+        """Of a graph with the student; its lengths are not checked."""
+        session = open_session(graph.SerializeToString(), "a graph")
+        return self._compare(answers(session, self.student, self.encoded))
+
+    def check(self, graph: onnx.ModelProto, name: str) -> CheckedGraph:
+        """Run a graph at every length and on every text; whether its agreement suffices is not judged here.
+
+        Args:
+            graph: of the student.
+            name: its file's; the float32 graph has to be the student at every length.
+
+        Raises:
+            GateError: it is not, or an int8 graph gives no numbers at some length.
+        """
+        content = graph.SerializeToString(deterministic=True)
+        session = open_session(content, name)
+        check_lengths(session, self.student, exact=name == FP32)
+        said = answers(session, self.student, self.encoded)
+        return CheckedGraph(content, said, self._compare(said))
+
+    def _compare(self, said: Answers) -> Agreement:
+        return compare(self.reference, said, self.texts, self.encoded, self.reader)
 
 
 def feed_of(ids: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int64]]:

@@ -71,8 +71,11 @@ def entries(files: Mapping[str, bytes]) -> dict[str, FileEntry]:
     }
 
 
-def check_size(files: Mapping[str, bytes], max_size: int | str | None) -> None:
-    """Raise GateError, with the largest files, where they are together above ``max_size``."""
+def check_size(files: Mapping[str, bytes], max_size: int | str | None, reason: str = "") -> None:
+    """Raise GateError, with the largest files, where they are together above ``max_size``.
+
+    ``reason`` says what made them larger than usual.
+    """
     if max_size is None:
         return
     limit = parse_size(max_size)
@@ -81,8 +84,8 @@ def check_size(files: Mapping[str, bytes], max_size: int | str | None) -> None:
         largest = sorted(files.items(), key=lambda item: -len(item[1]))[:3]
         parts = ", ".join(f"{name} {len(content) / 1e6:.2f} MB" for name, content in largest)
         raise GateError(
-            f"the package would have {total / 1e6:.2f} MB, above the limit of {limit / 1e6:.2f} MB "
-            f"({parts}): nothing was written"
+            f"the package would have {total / 1e6:.2f} MB{reason and f' {reason}'}, above the limit of "
+            f"{limit / 1e6:.2f} MB ({parts}): nothing was written"
         )
 
 

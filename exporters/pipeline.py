@@ -19,7 +19,7 @@ from ftx_edge.exporters.confidence import (
     lowest_score,
     scale_labels,
 )
-from ftx_edge.exporters.gate import Agreement, StudentSession, answers, check_lengths, compare
+from ftx_edge.exporters.gate import Agreement, CheckedGraph, Gate, StudentSession
 from ftx_edge.exporters.graph import to_onnx
 from ftx_edge.exporters.package import (
     check_size,
@@ -28,14 +28,16 @@ from ftx_edge.exporters.package import (
     entries,
     write_package,
 )
-from ftx_edge.exporters.quantize import quantize
+from ftx_edge.exporters.quantize import products, quantize
+from ftx_edge.exporters.sensitivity import leave_float
 from ftx_edge.exporters.timing import median_latency, processor_name
 from ftx_edge.runtime.loading import open_session
-from ftx_edge.runtime.manifest import FP32, INT8, MANIFEST, Manifest
+from ftx_edge.runtime.manifest import FP32, INT8, MANIFEST, FileEntry, Manifest
 from ftx_edge.runtime.package import Package
-from ftx_edge.students import load_student
+from ftx_edge.students import StudentConfig, load_student
 from ftx_edge.students.model import count_parameters
 from ftx_edge.tokenization import UNSPACED
+from ftx_edge.words import Segmenter
 from ftx_edge.words import segmenter as segmenter_of
 
 _PRECISIONS = {FP32: "fp32", INT8: "int8"}
@@ -55,6 +57,9 @@ class ExportResult:
         sizes: bytes of each file.
         fp32: agreement of the float32 graph with the student.
         int8: agreement of the int8 graph with the student; None without it.
+        kept_float: names of the products that the int8 graph leaves in float32, the most sensitive first;
+            usually none.
+        products: how many there are that int8 can compute.
         temperature: by which the label's logits were divided; None: as the student gives them.
         abstention: what the package withholds; None: nothing, or what the run cannot tell.
         latency_ms: median time of a prediction with the graph that runs, tokenizer included, one thread.
@@ -72,6 +77,8 @@ class ExportResult:
     processor: str
     temperature: float | None = None
     abstention: Abstention | None = None
+    kept_float: tuple[str, ...] = ()
+    products: int = 0
 
     @property
     def size(self) -> int:
@@ -88,6 +95,8 @@ class ExportResult:
             "sizes": dict(self.sizes),
             "fp32": self.fp32.to_dict(),
             "int8": None if self.int8 is None else self.int8.to_dict(),
+            "kept_float": list(self.kept_float),
+            "products": self.products,
             "temperature": self.temperature,
             "abstention": None if self.abstention is None else self.abstention.to_dict(),
             "latency_ms": round(self.latency_ms, 4),
@@ -127,8 +136,9 @@ def export_student(
         language: code of the language that the student serves.
         int8: write the int8 graph.
         fp32: write the float32 graph; without ``int8`` it is written in any case.
-        max_drop: the most that ``Agreement.drop`` may be, of either graph.
-        max_size: bytes of all files together, as a number or as ``6MB``.
+        max_drop: the most that ``Agreement.drop`` may be, of either graph. An int8 graph above it gets up to
+            half of its products back in float32, the most sensitive first.
+        max_size: bytes of all files together, as a number or as ``6MB``; also where products stay float32.
         archive: write the ``.ftx`` file too.
         alignment: of the tags that the student learned, as in the recipe.
         segmenter: name of a word segmenter, as in ``words.segmenter``, that the package will need on the
@@ -160,82 +170,49 @@ def export_student(
     check_target(out)
     cut = segmenter_of(language, segmenter) if segmenter else None
     student, tokenizer = load_student(Path(student_folder))
-    config = student.config
-    files = compatibility_files(config, tokenizer.to_str())
-    manifest = Manifest(
-        task=config.task,
-        language=language,
-        architecture=config.architecture,
-        labels=config.labels,
-        tags=config.tags,
-        max_length=config.max_length,
-        files=entries(files),
-        span_boundaries="token" if language.split("-")[0] in UNSPACED else "word",
-        alignment=alignment,
-        segmenter=cut.name if cut else None,
-        segmenter_options=cut.options if cut else {},
-        provenance={
-            **(provenance or {}),
-            **({"segmenter": f"{cut.name} {cut.version}".strip()} if cut else {}),
-            "onnx": onnx.__version__,
-        },
-    )
+    files = compatibility_files(student.config, tokenizer.to_str())
+    manifest = _manifest(student.config, language, alignment, cut, provenance or {}, entries(files))
     # The text as the package will read it, behind its segmenter if it has one.
     session: Any = StudentSession(student)
     reader = Package(manifest, tokenizer, session, segmenter=cut)
-    encoded = [reader.encode(text) for text in texts]
-    reference = answers(session, student, encoded)
+    gate = Gate.of(student, reader, texts)
 
     wanted = temperature = abstention = None
     # A score set by hand can do without the teacher's labels, on whatever has a label.
-    by_hand = min_score is not None and (any(teacher_labels) or not config.labels)
+    by_hand = min_score is not None and (any(teacher_labels) or not student.config.labels)
     if calibrate or min_agreement is not None or by_hand:
-        wanted = columns_of(teacher_labels[: len(texts)], config.labels)
-    if calibrate and wanted is not None and reference.labels is not None:
-        temperature = fit_temperature(reference.labels, wanted)
+        wanted = columns_of(teacher_labels[: len(texts)], student.config.labels)
+    if calibrate and wanted is not None and gate.reference.labels is not None:
+        temperature = fit_temperature(gate.reference.labels, wanted)
         scale_labels(student, temperature)
-        reference = answers(session, student, encoded)
+        gate = Gate.of(student, reader, texts)
 
     full = to_onnx(student)
-    graphs = {FP32: full.SerializeToString(deterministic=True)}
-    if int8:
-        graphs[INT8] = quantize(full).SerializeToString(deterministic=True)
-    files |= {name: content for name, content in graphs.items() if name == INT8 or fp32 or not int8}
+    graphs = _checked_graphs(full, gate, int8=int8, max_drop=max_drop)
     model_file = INT8 if int8 else FP32
+    runs = graphs[model_file]
+    if wanted is not None and runs.answers.labels is not None:
+        if min_agreement is not None:
+            abstention = lowest_score(runs.answers.labels, wanted, min_agreement)
+        elif min_score is not None:
+            abstention = abstain(runs.answers.labels, wanted, min_score)
 
-    agreements: dict[str, Agreement] = {}
-    for name, content in graphs.items():
-        session = open_session(content, name)
-        check_lengths(session, student, exact=name == FP32)
-        graph = answers(session, student, encoded)
-        agreements[_PRECISIONS[name]] = compare(reference, graph, texts, encoded, reader)
-        if name == model_file and wanted is not None and graph.labels is not None:
-            if min_agreement is not None:
-                abstention = lowest_score(graph.labels, wanted, min_agreement)
-            elif min_score is not None:
-                abstention = abstain(graph.labels, wanted, min_score)
-    _check_drop(agreements, max_drop)
-
+    files |= {name: graph.content for name, graph in graphs.items() if name == model_file or fp32}
     sureness: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
     sureness |= {"abstention": abstention.to_dict()} if abstention else {}
     manifest = replace(
         manifest,
         min_score=abstention.min_score if abstention else min_score,
-        measured={
-            **(measured or {}),
-            **sureness,
-            "export": {precision: figures.to_dict() for precision, figures in agreements.items()},
-        },
+        measured={**(measured or {}), **sureness, "export": _figures(graphs, len(products(full)))},
     )
     precisions = tuple(_PRECISIONS[name] for name in files if name in _PRECISIONS)
     card = model_card(manifest, precisions, count_parameters(student))
     files["README.md"] = card.encode()
     manifest = replace(manifest, files=entries(files))
     files[MANIFEST] = manifest.to_json().encode()
-    check_size(files, max_size)
+    check_size(files, max_size, _left(runs, full) if runs.kept_float else "")
 
-    session = open_session(graphs[model_file], model_file)
-    package = Package(manifest, tokenizer, session, segmenter=cut)
+    package = Package(manifest, tokenizer, open_session(runs.content, model_file), segmenter=cut)
     archive_path = out.with_name(f"{out.name}.ftx") if archive else None
     write_package(files, out, archive_path)
     return ExportResult(
@@ -243,21 +220,82 @@ def export_student(
         folder=out,
         archive=archive_path,
         sizes={name: len(files[name]) for name in sorted(files)},
-        fp32=agreements["fp32"],
-        int8=agreements.get("int8"),
+        fp32=graphs[FP32].agreement,
+        int8=graphs[INT8].agreement if int8 else None,
         latency_ms=median_latency(package, texts[:200]),
         processor=processor_name(),
         temperature=temperature,
         abstention=abstention,
+        kept_float=runs.kept_float,
+        products=len(products(full)),
     )
 
 
-def _check_drop(agreements: Mapping[str, Agreement], max_drop: float) -> None:
-    failed = {name: figures for name, figures in agreements.items() if figures.drop > max_drop}
-    if failed:
-        figures = "; ".join(f"{name}: {agreement}" for name, agreement in failed.items())
-        drop = max(agreement.drop for agreement in failed.values())
-        raise GateError(
-            f"the export loses {drop:.2%}, above the limit of {max_drop:.2%}: {figures}: nothing was written "
-            "(--max-drop sets the limit)"
-        )
+def _manifest(
+    config: StudentConfig,
+    language: str,
+    alignment: str,
+    cut: Segmenter | None,
+    provenance: Mapping[str, Any],
+    files: Mapping[str, FileEntry],
+) -> Manifest:
+    """What a package says of its student, before anything was measured."""
+    return Manifest(
+        task=config.task,
+        language=language,
+        architecture=config.architecture,
+        labels=config.labels,
+        tags=config.tags,
+        max_length=config.max_length,
+        files=files,
+        span_boundaries="token" if language.split("-")[0] in UNSPACED else "word",
+        alignment=alignment,
+        segmenter=cut.name if cut else None,
+        segmenter_options=cut.options if cut else {},
+        provenance={
+            **provenance,
+            **({"segmenter": f"{cut.name} {cut.version}".strip()} if cut else {}),
+            "onnx": onnx.__version__,
+        },
+    )
+
+
+def _checked_graphs(
+    full: onnx.ModelProto, gate: Gate, *, int8: bool, max_drop: float
+) -> dict[str, CheckedGraph]:
+    """The float32 graph and, if asked for, the int8 one, by the names of their files.
+
+    Raises:
+        GateError: above ``max_drop``, the int8 graph also with half of its products in float32.
+    """
+    graphs = {FP32: gate.check(full, FP32)}
+    if int8:
+        graphs[INT8] = gate.check(quantize(full), INT8)
+    failed = {name: graph.agreement for name, graph in graphs.items() if graph.agreement.drop > max_drop}
+    if not failed:
+        return graphs
+    tried = ""
+    # Where the float32 graph fails too, more of it does not help.
+    if list(failed) == [INT8] and (mixed := leave_float(full, gate, max_drop)):
+        if mixed.agreement.drop <= max_drop:
+            return graphs | {INT8: mixed}
+        tried = f"; still {mixed.agreement.drop:.2%} {_left(mixed, full)}"
+    figures = "; ".join(f"{_PRECISIONS[name]}: {agreement}" for name, agreement in failed.items())
+    drop = max(agreement.drop for agreement in failed.values())
+    raise GateError(
+        f"the export loses {drop:.2%}, above the limit of {max_drop:.2%}: {figures}{tried}: "
+        "nothing was written (--max-drop sets the limit)"
+    )
+
+
+def _left(graph: CheckedGraph, full: onnx.ModelProto) -> str:
+    return f"with {len(graph.kept_float)} of {len(products(full))} products left in float32"
+
+
+def _figures(graphs: Mapping[str, CheckedGraph], count: int) -> dict[str, dict[str, Any]]:
+    """The gate's figures for the manifest; of a graph with products left in float32, these, of ``count``."""
+    figures = {_PRECISIONS[name]: graph.agreement.to_dict() for name, graph in graphs.items()}
+    for name, graph in graphs.items():
+        if graph.kept_float:
+            figures[_PRECISIONS[name]] |= {"products": count, "float32_products": list(graph.kept_float)}
+    return figures

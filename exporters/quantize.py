@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ftx_edge.errors import UsageError
 
-def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
+_ROUNDED = ("MatMul", "LSTM")
+
+
+def quantize(model: onnx.ModelProto, keep_float: Collection[str] = ()) -> onnx.ModelProto:
     """The int8 graph: same inputs and outputs, about a quarter of the bytes.
 
     Embeddings are rounded with a scale for each row; weights of MatMul, Gemm and LSTM with one for each
     output channel, to 7 bits, since 8 saturate on processors without VNNI. Activations are
-    rounded as they come, with a scale a run. The heads stay float32: few bytes, and they decide
-    between labels that are nearly equal.
+    rounded as they come, with a scale a run. The tag head stays float32: few bytes, and it
+    decides between tags that are nearly equal.
 
     Args:
         model: as ``to_onnx`` makes it; left as it is.
+        keep_float: names of ``products`` that stay float32 too.
+
+    Raises:
+        UsageError: a name that is not of a product.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    if unknown := sorted(set(keep_float) - set(products(model))):
+        raise UsageError(
+            f"the graph has no product {', '.join(unknown)}; it has: {', '.join(products(model)) or 'none'}"
+        )
     rounded = onnx.ModelProto()
     rounded.CopyFrom(model)
     _quantize_embeddings(rounded.graph)
@@ -37,17 +50,32 @@ def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
             quantize_dynamic(
                 rounded,
                 path,
-                op_types_to_quantize=["MatMul", "LSTM"],
+                op_types_to_quantize=list(_ROUNDED),
                 per_channel=True,
                 reduce_range=True,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=_heads(rounded.graph),
+                nodes_to_exclude=[*_heads(rounded.graph), *keep_float],
             )
             result = onnx.load(path)
     finally:
         logger.setLevel(level)
     onnx.checker.check_model(result)
     return result
+
+
+def products(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Names of the nodes that ``quantize`` computes in int8 and can leave, in the order of the graph.
+
+    They are the MatMuls and LSTMs with weights: not the heads, and not a product of two activations, such as
+    attention's.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    heads = _heads(model.graph)
+    return tuple(
+        node.name
+        for node in model.graph.node
+        if node.op_type in _ROUNDED and node.input[1] in weights and node.name not in heads
+    )
 
 
 def _quantize_embeddings(graph: onnx.GraphProto) -> None:

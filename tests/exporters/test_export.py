@@ -199,7 +199,7 @@ def test_a_drop_at_the_limit_is_not_above_it():
 
 
 def test_above_the_limit_nothing_is_written_and_the_figures_are_told(make_student, tmp_path, monkeypatch):
-    def ruin(model):
+    def ruin(model, keep_float=()):
         ruined = onnx.ModelProto()
         ruined.CopyFrom(model)
         for tensor in ruined.graph.initializer:
@@ -208,6 +208,7 @@ def test_above_the_limit_nothing_is_written_and_the_figures_are_told(make_studen
         return ruined
 
     monkeypatch.setattr("ftx_edge.exporters.pipeline.quantize", ruin)
+    monkeypatch.setattr("ftx_edge.exporters.sensitivity.quantize", ruin)
     with pytest.raises(GateError, match=r"loses \d+\.\d+%, above the limit of 1\.00%: int8: label agreement"):
         export_student(make_student("cnn", "classification"), TEXTS, tmp_path / "pt", language="pt")
     assert list(tmp_path.iterdir()) == []
@@ -341,7 +342,7 @@ def test_a_classifier_needs_no_segmenter_whatever_the_alignment(make_student, tm
 
 
 def test_the_same_student_is_exported_and_checked_behind_a_segmenter(make_student, tmp_path, monkeypatch):
-    from ftx_edge.exporters import pipeline
+    from ftx_edge.exporters import gate
 
     seen = []
 
@@ -349,8 +350,8 @@ def test_the_same_student_is_exported_and_checked_behind_a_segmenter(make_studen
         seen.extend(encoded)
         return compare_(student, graph, texts, encoded, package)
 
-    compare_ = pipeline.compare
-    monkeypatch.setattr(pipeline, "compare", compare)
+    compare_ = gate.compare
+    monkeypatch.setattr(gate, "compare", compare)
     run = write_run(
         tmp_path, make_student("cnn", "joint"), "pt", alignment="character-bridge", segmenter="whitespace"
     )
