@@ -113,7 +113,7 @@ class NeighbourTeacher:
 
     def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, C) float32; texts of the corpus, or any others, which then hear the corpus too."""
-        rows = self._rows(texts)
+        rows = rows_of(texts, self._texts)
         if rows is not None:
             return self._text_labels[rows]
         own, centre = self._text_vectors
@@ -130,7 +130,7 @@ class NeighbourTeacher:
         Raises:
             ValueError: a text is not of the corpus.
         """
-        rows = self._rows(texts)
+        rows = rows_of(texts, self._texts)
         if rows is None:
             raise ValueError("words have neighbours in the context of their corpus: the texts must be of it")
         found, probs = self._word_vectors, self._word_tags
@@ -172,12 +172,6 @@ class NeighbourTeacher:
         found = nearest(vectors, vectors, self.neighbours + 1, device=self.source.space.device)
         return propagate(labels, *found, share=self.propagation, temperature=self.temperature)
 
-    def _rows(self, texts: Sequence[str]) -> list[int] | None:
-        """Where ``texts`` stand in the corpus, or None if one does not."""
-        place = {text: row for row, text in enumerate(self._texts)}
-        rows = [place.get(text, -1) for text in texts]
-        return None if -1 in rows else rows
-
     @cached_property
     def _text_vectors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         vectors = self.source.space.texts(self._texts)
@@ -195,6 +189,7 @@ class MixedTeacher:
     Args:
         teachers: with the same labels and tags.
         weights: how much each counts, 1 in all; None stands for all the same.
+        tag_weights: the same for tags; None stands for ``weights``.
         mean: ``geometric`` or ``arithmetic``.
         alignment: how a word's distribution is read off units that are not words.
 
@@ -207,18 +202,21 @@ class MixedTeacher:
         teachers: Sequence[Teacher],
         *,
         weights: Sequence[float] | None = None,
+        tag_weights: Sequence[float] | None = None,
         mean: str = "geometric",
         alignment: str = "character-bridge",
     ) -> None:
         self.teachers, self.mean, self.alignment = tuple(teachers), mean, alignment
         self.weights = tuple(weights or [1 / len(self.teachers)] * len(self.teachers))
+        self.tag_weights = tuple(tag_weights or self.weights)
         first = self.teachers[0]
         if any((t.labels, t.tags) != (first.labels, first.tags) for t in self.teachers):
             raise ValueError("teachers that are mixed must have the same labels and tags")
         self.labels, self.tags = first.labels, first.tags
         fingerprints = (t.fingerprint for t in self.teachers)
         name = "mixed" if mean == "geometric" else "averaged"
-        self.fingerprint = sha256_of_text(name, alignment, str(self.weights), *fingerprints)
+        counts = f"{self.weights} {self.tag_weights}"
+        self.fingerprint = sha256_of_text(name, alignment, counts, *fingerprints)
 
     def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, C) float32."""
@@ -231,7 +229,7 @@ class MixedTeacher:
         """A unit for each word of which any teacher knows; the mean is over those that do."""
         geometric = self.mean == "geometric"
         sums, counts = np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
-        for teacher, share in zip(self.teachers, self.weights, strict=True):
+        for teacher, share in zip(self.teachers, self.tag_weights, strict=True):
             probs, weight = tags_of_words(teacher.soft_tags(texts, words), words, mode=self.alignment)
             weight = weight * np.float32(share)
             if not len(counts):
@@ -246,6 +244,13 @@ class MixedTeacher:
         told = counts > 0
         splits = np.concatenate([[0], np.cumsum(told)])[starts].astype(np.int64)
         return SoftTags(self.tags, np.concatenate(spans)[told], mixed[told].astype(np.float32), splits)
+
+
+def rows_of(texts: Sequence[str], corpus: Sequence[str]) -> NDArray[np.int64] | None:
+    """Where ``texts`` stand in the corpus, or None if one does not."""
+    place = {text: row for row, text in enumerate(corpus)}
+    rows = [place.get(text, -1) for text in texts]
+    return None if -1 in rows else np.asarray(rows, dtype=np.int64)
 
 
 def tags_of_words(

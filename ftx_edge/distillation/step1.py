@@ -14,6 +14,7 @@ from ftx_edge.distillation.fit import FitResult, make_accelerator
 from ftx_edge.distillation.labelled import Labelled
 from ftx_edge.distillation.mplm_teacher import teacher_of
 from ftx_edge.distillation.neighbours import MixedTeacher, NeighbourTeacher
+from ftx_edge.distillation.priors import PriorTeacher
 from ftx_edge.distillation.probe import probe_heads
 from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
 from ftx_edge.forward import autocast_for
@@ -49,21 +50,26 @@ def step1(run: Run) -> FitResult:
 def mixture(run: Run, corpus: Corpus, mplm: Teacher | None) -> Teacher:
     """What the English neighbours and an mPLM, if there is one yet, say of target text."""
     balance = run.recipe.balance
-    neighbours = NeighbourTeacher(
+    texts = (*corpus.train, *corpus.held_out)
+    words = (*(corpus.train_words or ()), *(corpus.held_out_words or ()))
+    said: Teacher = NeighbourTeacher(
         run.labelled_source,
-        (*corpus.train, *corpus.held_out),
-        (*(corpus.train_words or ()), *(corpus.held_out_words or ())),
+        texts,
+        words,
         neighbours=balance.neighbours,
         temperature=balance.temperature,
         propagation=balance.propagation,
     )
-    if mplm is None:
-        return neighbours
-    return MixedTeacher(
-        [neighbours, mplm],
-        weights=[balance.weight, 1 - balance.weight],
-        alignment=run.recipe.alignment,
-    )
+    if mplm is not None:
+        said = MixedTeacher(
+            [said, mplm],
+            weights=[balance.weight, 1 - balance.weight],
+            tag_weights=[balance.tag_weight, 1 - balance.tag_weight],
+            alignment=run.recipe.alignment,
+        )
+    if not balance.priors:
+        return said
+    return PriorTeacher(said, run.labelled_source, texts, words, share=balance.priors)
 
 
 def _mixed(run: Run, stage: str) -> Parts:

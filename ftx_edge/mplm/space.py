@@ -42,7 +42,7 @@ class WordVectors:
     splits: NDArray[np.int64]
     seen: NDArray[np.bool_]
 
-    def take(self, rows: Sequence[int]) -> WordVectors:
+    def take(self, rows: Sequence[int] | NDArray[np.integer]) -> WordVectors:
         """Those texts, in that order; ``seen`` of the words that have a vector alone."""
         parts = [np.arange(self.splits[row], self.splits[row + 1]) for row in rows]
         splits = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
