@@ -24,7 +24,7 @@ BALANCES = ("none", "neighbours", "translations")
 AUGMENTATIONS = ("drop", "mask", "crop", "mix", "round-trip")
 HEADS = ("probe", "random")
 NAIVES = ("heads", "whole", "none")
-_NOT_USED = ("english = 0.0",)
+_NOT_USED = ("english = 0.0", "priors = 0.0", "tag_weight = 0.4")
 """Fields that are younger than runs which go on without them."""
 _LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
@@ -136,6 +136,9 @@ class BalanceRecipe:
         layer: of the mPLM whose states stand for words; 0 takes two thirds of its depth.
         propagation: share of what target utterances (words) hear from each other rather than from English.
         weight: of the neighbours in the mixture with the mPLM; 1 leaves the mPLM out.
+        tag_weight: the same for tags: words have less telling neighbours than utterances.
+        priors: how far the mixture is moved to the label mix of the English text, 0 to 1; 0 where people ask
+            for other things in the target language.
         naive: the mPLM that learns from English alone, for the mixture: ``heads``, its heads alone, on the
             untouched encoder; ``whole``, all that step 1 trains; ``none``, so that the first round asks the
             neighbours alone.
@@ -152,6 +155,8 @@ class BalanceRecipe:
     layer: int = 0
     propagation: float = 0.5
     weight: float = 0.67
+    tag_weight: float = 0.4
+    priors: float = 0.0
     naive: str = "heads"
     rounds: int = 1
     epochs: float = 3.0
@@ -321,7 +326,7 @@ class Recipe:
         for what in ("neighbours", "temperature", "rounds"):
             if getattr(balance, what) <= 0:
                 raise UsageError(f"balance.{what} must be above 0, not {getattr(balance, what)}")
-        for what in ("propagation", "weight"):
+        for what in ("propagation", "weight", "tag_weight", "priors"):
             if not 0 <= getattr(balance, what) <= 1:
                 raise UsageError(f"balance.{what} {getattr(balance, what)}: a share between 0 and 1")
         if balance.layer < 0 or balance.epochs < 0:
@@ -354,18 +359,24 @@ class Recipe:
         that ask for nothing, nor, unless step 1 learns from their text, the target languages: a run may be
         given more of them later.
         """
+        return self.fingerprint_of(*(f.name for f in dataclasses.fields(self)))
+
+    def fingerprint_of(self, *names: str) -> str:
+        """The same of those fields and tables alone, whatever the others are."""
         balanced = self.balance.method == "neighbours"
         targets = {lang: "" for lang in sorted(self.data.targets)} if balanced else {}
         data = dataclasses.replace(self.data, targets=targets)
         idle = ["balance"] * (self.balance.method == "none")
         idle += ["augment"] * (self.augment.share == 0 and self.augment.english == 0)
         idle += ["ensemble"] * (self.ensemble == EnsembleRecipe())
-        lines, table = [], ""
-        for line in dataclasses.replace(self, device="auto", data=data).to_toml().splitlines():
-            table = line.strip("[]").partition(".")[0] if line.startswith("[") else table
-            if table not in idle and line not in _NOT_USED:
-                lines.append(line)
-        return sha256_of_text("\n".join(lines).rstrip("\n") + "\n")
+        blocks = []
+        for block in dataclasses.replace(self, device="auto", data=data).to_toml().split("\n\n"):
+            lines = block.strip("\n").splitlines()
+            table = lines[0].strip("[]").partition(".")[0] if block.startswith("[") else ""
+            used = [line for line in lines if (table or line.partition(" ")[0]) in names]
+            if table not in idle and used:
+                blocks.append("\n".join(line for line in used if line not in _NOT_USED))
+        return sha256_of_text("\n\n".join(blocks) + "\n")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -150,3 +150,11 @@ def test_every_field_but_device_and_target_languages_changes_the_fingerprint():
 def test_a_recipe_cannot_be_changed_behind_ones_back():
     with pytest.raises(dataclasses.FrozenInstanceError):
         WHOLE.seed = 1  # type: ignore[misc]
+
+
+def test_the_fingerprint_of_a_part_is_blind_to_the_rest():
+    part = ("teacher", "step1", "seed")
+    for place, value in {"step2.epochs": 77.0, "student.dropout": 0.4, "augment.share": 1.0}.items():
+        assert WHOLE.override({place: value}).fingerprint_of(*part) == WHOLE.fingerprint_of(*part), place
+    for place, value in {"step1.epochs": 77.0, "seed": 5, "teacher.label": "hf:other"}.items():
+        assert WHOLE.override({place: value}).fingerprint_of(*part) != WHOLE.fingerprint_of(*part), place
