@@ -55,16 +55,26 @@ def run_folder(suite: Suite, cell: Cell) -> Path:
 @functools.cache
 def step1_key(suite: Suite, cell: Cell) -> str:
     """Cells with the same key have the same step 1, whatever their student or the name of their method."""
+    return _step1_key(suite, cell.source, recipe_of(suite, cell))
+
+
+@functools.cache
+def naive_key(suite: Suite, cell: Cell) -> str | None:
+    """The key of the step 1 on English alone that the cell's own starts with; None if it does not."""
     recipe = recipe_of(suite, cell)
-    # A student that the recipe says nothing of; of the data only what step 1 reads.
-    only = replace(Recipe(), **{name: getattr(recipe, name) for name in _STEP1})
+    if recipe.balance.method != "neighbours" or recipe.balance.naive != "whole":
+        return None
+    return _step1_key(suite, cell.source, recipe.override({"balance.method": "none"}))
+
+
+def _step1_key(suite: Suite, source: str, recipe: Recipe) -> str:
     reads = recipe.data if recipe.balance.method != "none" else replace(recipe.data, targets={})
     files = [reads.source, *(reads.targets[lang] for lang in sorted(reads.targets))]
     return sha256_of_text(
-        only.to_toml(),
+        recipe.fingerprint_of(*_STEP1),
         str(recipe.data.held_out),
         str(sorted(recipe.data.segmenters.items())),
-        _teacher_hash(suite, cell.source),
+        _teacher_hash(suite, source),
         *map(file_hash, files),
     )
 

@@ -15,6 +15,7 @@ from ftx_edge.benchmarks.locks import try_lock
 from ftx_edge.benchmarks.suite import GOLD, SOURCE, TFIDF, TRANSLATE_TEST, TRANSLATED, Cell, Suite
 from ftx_edge.benchmarks.suite_keys import (
     fingerprint,
+    naive_key,
     recipe_of,
     run_folder,
     source_folder,
@@ -223,24 +224,29 @@ def _step1(job: Work, cell: Cell, run: Path) -> Iterator[tuple[bool, Path | None
     It may not while another process makes the step 1 that it would make.
     """
     key = step1_key(job.suite, cell)
-    marker = job.suite.runs / "step1" / key[:16]
-
-    def maker() -> Path | None:
-        """The run that did it."""
-        path = Path(marker.read_text(encoding="utf-8")) if marker.is_file() else None
-        return path if path is not None and _has_step1(path) else None
-
     if _has_step1(run):
         yield True, None
-    elif (found := maker()) is not None:
+    elif (found := _maker(job.suite, key)) is not None:
         yield True, found
     else:
         with try_lock(job.suite.runs / "locks", f"step 1 {key}") as mine:
-            found = maker()  # it may just have ended
+            found = _maker(job.suite, key)  # it may just have ended
             if mine and found is None:
-                with write_atomically(marker) as aside:
+                with write_atomically(_marker(job.suite, key)) as aside:
                     aside.write_text(str(run), encoding="utf-8")
+                found = _maker(job.suite, naive_key(job.suite, cell))
             yield mine or found is not None, found
+
+
+def _marker(suite: Suite, key: str) -> Path:
+    return suite.runs / "step1" / key[:16]
+
+
+def _maker(suite: Suite, key: str | None) -> Path | None:
+    """The run that did the step 1 with that key."""
+    marker = _marker(suite, key or "none")
+    path = Path(marker.read_text(encoding="utf-8")) if marker.is_file() else None
+    return path if path is not None and _has_step1(path) else None
 
 
 def _has_step1(run: Path) -> bool:

@@ -13,9 +13,10 @@ import pytest
 
 from ftx_edge import benchmark_accuracy
 from ftx_edge.benchmarks.suite_file import read_suite
-from ftx_edge.benchmarks.suite_keys import run_folder, step1_key
+from ftx_edge.benchmarks.suite_keys import naive_key, run_folder, step1_key
 from ftx_edge.benchmarks.tables import MeasurementStore
 from ftx_edge.errors import DataError, UsageError
+from ftx_edge.files import sha256_of
 
 
 def _suite_text(world, folder, more=""):
@@ -117,6 +118,29 @@ def test_methods_that_differ_in_step_2_alone_share_step_1(write):
     }
     assert len(set(keys.values())) == 2
     assert keys["naive", "static"] == keys["masked", "cnn"]
+
+
+def test_what_a_method_says_of_the_student_is_no_part_of_step_1(write):
+    suite = read_suite(write("[methods.other]\nstudent.dropout = 0.3\nstep2.epochs = 7"))
+    keys = {step1_key(suite, _cell(suite, method=method)) for method in ("naive", "other")}
+    assert len(keys) == 1
+
+
+@pytest.mark.train
+def test_a_balanced_step_1_takes_the_naive_mplm_of_the_suite(write):
+    whole = '[methods.whole]\nbalance = { method = "neighbours", naive = "whole" }'
+    path = write(whole)
+    suite = read_suite(path)
+    naive, other = _cell(suite, method="naive", student="static"), _cell(suite, method="neighbours")
+    balanced = _cell(suite, method="whole", student="cnn")
+    assert naive_key(suite, balanced) == step1_key(suite, naive)
+    assert naive_key(suite, other) is None
+    for only in ("method=naive,student=static,seed=0", "method=whole,student=cnn,seed=0"):
+        benchmark_accuracy(path, only=[only])
+    theirs, mine = (run_folder(suite, cell) for cell in (naive, balanced))
+    assert sha256_of(theirs / "mplm" / "model.safetensors") == sha256_of(
+        mine / "mplm-naive" / "model.safetensors"
+    )
 
 
 @pytest.mark.parametrize(
