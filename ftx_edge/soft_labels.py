@@ -10,8 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ftx_edge.arrays import read_arrays, write_arrays
 from ftx_edge.errors import FtxError
-from ftx_edge.files import sha256_of_text, write_atomically
+from ftx_edge.files import sha256_of_text
 
 WordSpans = Sequence[tuple[int, int]]
 """The words of one text: character offsets, end exclusive."""
@@ -109,44 +110,26 @@ class SoftLabelCache:
     def labels(self, teacher: Teacher, texts: Sequence[str]) -> SoftLabels:
         """``teacher.soft_labels(texts)``, computed once."""
         path = self._path("labels", teacher, texts)
-        if (kept := _read(path)) is not None and kept["probs"].shape == (len(texts), len(teacher.labels)):
+        shape = (len(texts), len(teacher.labels))
+        if (kept := read_arrays(path)) is not None and kept["probs"].shape == shape:
             return SoftLabels(teacher.labels, kept["probs"])
         probs = np.ascontiguousarray(teacher.soft_labels(texts), dtype=np.float32)
-        _write(path, {"probs": probs})
+        write_arrays(path, {"probs": probs})
         return SoftLabels(teacher.labels, probs)
 
     def tags(self, teacher: Teacher, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
         """``teacher.soft_tags(texts, words)``, computed once."""
         path = self._path("tags", teacher, texts, [str(list(w)) for w in words])
-        if (kept := _read(path)) is not None and len(kept["splits"]) == len(texts) + 1:
+        if (kept := read_arrays(path)) is not None and len(kept["splits"]) == len(texts) + 1:
             return SoftTags(teacher.tags, kept["offsets"], kept["probs"], kept["splits"])
         tags = teacher.soft_tags(texts, words)
-        _write(path, {"offsets": tags.offsets, "probs": tags.probs, "splits": tags.splits})
+        write_arrays(path, {"offsets": tags.offsets, "probs": tags.probs, "splits": tags.splits})
         return tags
 
     def _path(self, kind: str, teacher: Teacher, *parts: Sequence[str]) -> Path:
         names = teacher.labels if kind == "labels" else teacher.tags
         key = sha256_of_text(kind, teacher.fingerprint, *names, *(text for part in parts for text in part))
         return self.folder / f"{kind}-{key[:24]}.safetensors"
-
-
-def _read(path: Path) -> dict[str, NDArray] | None:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    if not path.is_file():
-        return None
-    try:
-        return load_file(path)
-    except SafetensorError:
-        return None
-
-
-def _write(path: Path, arrays: dict[str, NDArray]) -> None:
-    from safetensors.numpy import save_file
-
-    with write_atomically(path) as aside:
-        save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, aside)
 
 
 def check_distributions(probs: NDArray, where: str) -> NDArray[np.float32]:

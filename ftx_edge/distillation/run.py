@@ -72,7 +72,7 @@ class Run:
         inputs = {"source text": self.source.fingerprint, "teacher": self.teachers.fingerprint}
         self._key = sha256_of_text(recipe.fingerprint, *inputs.values())
         inputs |= {f"{lang} text": corpus.fingerprint for lang, corpus in self.targets.items()}
-        inputs |= {f"{OTHER_MPLM} {run}": _mplm_fingerprint(run) for run in recipe.ensemble.mplms}
+        inputs |= {f"{OTHER_MPLM} {run}": _other_mplm(run) for run in recipe.ensemble.mplms}
         with self.processes.main_process_first():
             self.layout = open_run(out, recipe, inputs)
             if reuse is not None and self.accelerator.is_main_process:
@@ -196,9 +196,14 @@ class Run:
         )
 
 
-def _mplm_fingerprint(folder: str) -> str:
-    """Of the mPLM of another run."""
+def mplm_fingerprint(layout: RunLayout) -> str:
+    """Of the mPLM that step 1 left in a run."""
+    return sha256_of_text(*(sha256_of(layout.mplm / f"{part}.safetensors") for part in ("model", "heads")))
+
+
+def _other_mplm(folder: str) -> str:
+    """The fingerprint of the mPLM of another run."""
     layout = RunLayout(Path(folder))
     if "mplm" not in layout.read_record()["stages"]:
         raise UsageError(f"ensemble.mplms: step 1 of {folder} is not done: distil it first")
-    return sha256_of_text(*(sha256_of(layout.mplm / f"{part}.safetensors") for part in ("model", "heads")))
+    return mplm_fingerprint(layout)

@@ -9,12 +9,14 @@ single tokens out of context). It works for any pair of tokenizers, since both s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from ftx_edge.arrays import read_arrays, write_arrays
 from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer
 from ftx_edge.mplm.space import last_states
 from ftx_edge.soft_labels import WordSpans
@@ -34,6 +36,7 @@ def start_from_mplm(
     *,
     device: torch.device,
     precision: str,
+    kept: Path | None = None,
 ) -> int:
     """Set the student's embeddings; special tokens keep their random ones.
 
@@ -46,15 +49,23 @@ def start_from_mplm(
         words: its words, where the mPLM is shown words.
         device: where the mPLM computes.
         precision: at which.
+        kept: file with the vectors of the pieces, which students of other architectures share; written
+            where it is not there. Its name must stand for all of the above.
 
     Returns:
         How many pieces occurred in the text; the others have the vector that a linear map from the mPLM's own
         embedding of the piece gives, if it knows the piece, and else a random one.
     """
-    mplm = mplm.to(device).eval()
-    vectors, counts = piece_vectors(
-        tokenizer, mplm, mplm_tokenizer, texts, words, device=device, precision=precision
-    )
+    arrays = read_arrays(kept) if kept else None
+    if arrays is None:
+        mplm = mplm.to(device).eval()
+        vectors, counts = piece_vectors(
+            tokenizer, mplm, mplm_tokenizer, texts, words, device=device, precision=precision
+        )
+        if kept:
+            write_arrays(kept, {"vectors": vectors, "counts": counts})
+    else:
+        vectors, counts = arrays["vectors"], arrays["counts"]
     counts[: len(SPECIAL_TOKENS)] = 0
     weight = student.embedding.weight
     scale = float(weight.detach()[len(SPECIAL_TOKENS) :].std())

@@ -15,10 +15,11 @@ from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.fit import FitResult, make_accelerator
 from ftx_edge.distillation.labelled import Labelled
 from ftx_edge.distillation.mplm_teacher import teacher_of_students
-from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
+from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run, mplm_fingerprint
 from ftx_edge.distillation.start import start_from_mplm
 from ftx_edge.distillation.step1 import mixture
 from ftx_edge.distillation.student import new_student, student_tokenizer
+from ftx_edge.files import sha256_of_text
 from ftx_edge.mplm.model import load_mplm
 from ftx_edge.runs import write_held_out
 from ftx_edge.soft_labels import SoftLabels, Teacher
@@ -104,6 +105,8 @@ def _untrained(run: Run, corpus: Corpus, tokenizer: Tokenizer, teacher: Teacher)
 def _start(run: Run, student: Student, tokenizer: Tokenizer, corpus: Corpus) -> None:
     """Embeddings from the mPLM that step 1 left, over the training text."""
     model, mplm_tokenizer = load_mplm(run.layout.mplm)
+    words = corpus.train_words if run.tagging else None
+    parts = (mplm_fingerprint(run.layout), tokenizer.to_str(), run.precision, str(words), *corpus.train)
     run.progress.start(f"embeddings from the mPLM, {corpus.lang}", len(corpus.train))
     count = start_from_mplm(
         student,
@@ -111,9 +114,10 @@ def _start(run: Run, student: Student, tokenizer: Tokenizer, corpus: Corpus) -> 
         model,
         mplm_tokenizer,
         corpus.train,
-        corpus.train_words if run.tagging else None,
+        words,
         device=run.device,
         precision=run.precision,
+        kept=run.layout.cache / f"pieces-{sha256_of_text(*parts)[:24]}.safetensors",
     )
     run.progress.finish(f"{count} of {tokenizer.get_vocab_size()} pieces occur in the text")
 

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from ftx_edge.distillation import distill
+from ftx_edge.distillation import distill, start
 from ftx_edge.distillation.start import overlap, piece_vectors, project, start_from_mplm
 from ftx_edge.mplm.model import MultilingualModel, load_encoder, load_tokenizer
 from ftx_edge.recipe import Recipe
@@ -96,6 +96,27 @@ def test_every_architecture_starts_with_projected_embeddings(mplm, texts, archit
     assert torch.equal(new[:3], old[:3])
     assert not torch.equal(new[3:], old[3:])
     assert float(new[3:].std()) == pytest.approx(0.1, rel=0.2)
+
+
+@pytest.mark.train
+def test_the_vectors_of_pieces_are_computed_once(mplm, texts, tmp_path, monkeypatch):
+    model, tokenizer = mplm
+    own = train_tokenizer(texts, lang="pt", vocab_size=90)
+    kept = tmp_path / "cache" / "pieces.safetensors"
+
+    def started():
+        student = build_student(StudentConfig("cnn", own.get_vocab_size(), ("a", "b"), embedding_size=16))
+        start_from_mplm(student, own, model, tokenizer, texts, None, device=CPU, precision="fp32", kept=kept)
+        return student.embedding.weight.detach()[3:]
+
+    first = started()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:50])
+    damaged = started()
+    monkeypatch.setattr(start, "piece_vectors", None)
+    assert torch.equal(first, damaged)
+    assert kept.read_bytes() == whole
+    assert torch.equal(first, started())
 
 
 @pytest.fixture(scope="module")
