@@ -1,12 +1,28 @@
-"""How the programs of this folder are run: what a person can cure is one line on stderr."""
+"""How the programs of this folder are run, and leave their reports.
+
+What a person can cure is one line on stderr.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from ftx_edge.errors import FtxError
+from ftx_edge.errors import FtxError, UsageError
+from ftx_edge.files import write_atomically
+
+
+class Report(Protocol):
+    """What a program measured."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: plain values."""
+
+    def to_markdown(self) -> str:
+        """The table, with what it says and where it comes from."""
 
 
 def run_program(program: Callable[[], Any]) -> None:
@@ -16,3 +32,20 @@ def run_program(program: Callable[[], Any]) -> None:
     except FtxError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def check_out(out: Path | None) -> None:
+    """Raise UsageError, before anything is measured, where a report cannot be written as asked."""
+    if out is not None and out.suffix != ".json":
+        raise UsageError(f"{out}: the report is written as .json")
+
+
+def write_report(report: Report, out: Path) -> None:
+    """The report as JSON, and beside it as a Markdown table of the same name."""
+    contents = {
+        out: json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n",
+        out.with_suffix(".md"): report.to_markdown(),
+    }
+    for path, content in contents.items():
+        with write_atomically(path) as aside:
+            aside.write_text(content, encoding="utf-8")

@@ -5,12 +5,8 @@
 
 from __future__ import annotations
 
-import gc
-import json
 import sys
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -21,13 +17,12 @@ import typer
 from ftx_edge.benchmarks.cold_start import LIBRARY, ColdStart, cold_start
 from ftx_edge.benchmarks.latency import Latency
 from ftx_edge.benchmarks.machine import Machine, this_machine
-from ftx_edge.benchmarks.program import run_program
-from ftx_edge.benchmarks.tables import markdown_table
-from ftx_edge.data import read_texts
+from ftx_edge.benchmarks.program import check_out, run_program, write_report
+from ftx_edge.benchmarks.tables import as_percent, markdown_table
+from ftx_edge.benchmarks.turns import take_turns, texts_to_time
 from ftx_edge.errors import UsageError
 from ftx_edge.evaluation import evaluate
-from ftx_edge.files import write_atomically
-from ftx_edge.runtime import Package, load
+from ftx_edge.runtime import load
 from ftx_edge.words import segmenter as segmenter_of
 
 WITHOUT, BEHIND = "raw text", "behind its segmenter"
@@ -70,8 +65,8 @@ class Setting:
         memory = self.cold_start.peak_memory
         return {
             "student": self.name,
-            "accuracy": _percent(self.accuracy),
-            "span F1": _percent(self.span_f1),
+            "accuracy": as_percent(self.accuracy),
+            "span F1": as_percent(self.span_f1),
             "p50": f"{self.latency.p50:.3f} ms",
             "p95": f"{self.latency.p95:.3f} ms",
             "cold start": f"{self.cold_start.seconds:.2f} s",
@@ -159,8 +154,7 @@ def benchmark_segmenter(
     if min(limit, rounds, cold_starts, threads) < 1 or warmup < 0:
         raise UsageError("texts, rounds, cold starts and threads must be at least 1")
     cut = segmenter_of(language, segmenter)
-    texts = read_texts(test, partition)
-    texts = [texts[i * len(texts) // limit] for i in range(limit)] if len(texts) > limit else texts
+    texts = texts_to_time(test, partition, limit)
     with tempfile.TemporaryDirectory() as folder:
         paths = {
             name: _export(run, language, Path(folder) / str(number), chosen, max_drop)
@@ -172,7 +166,9 @@ def benchmark_segmenter(
                 f"{run}: its students learned first subwords and always need their segmenter: "
                 "measure a run with alignment = 'character-bridge'"
             )
-        latencies = _take_turns(packages, texts, rounds, warmup)
+        latencies = take_turns(
+            {name: package.predict for name, package in packages.items()}, texts, rounds=rounds, warmup=warmup
+        )
         environment = {"OMP_NUM_THREADS": str(threads)}
         settings = []
         for name, path in paths.items():
@@ -230,44 +226,6 @@ def _export(run: Path | str, language: str, out: Path, segmenter: str | None, ma
     return result.folder
 
 
-def _take_turns(
-    packages: Mapping[str, Package], texts: Sequence[str], rounds: int, warmup: int
-) -> dict[str, Latency]:
-    """Every text is read by both, each first in every other turn."""
-    for i in range(warmup):
-        for package in packages.values():
-            package.predict(texts[i % len(texts)])
-    seconds: dict[str, list[float]] = {name: [] for name in packages}
-    pair = list(packages.items())
-    gc.collect()
-    gc.disable()
-    try:
-        for turn in range(rounds):
-            for number, text in enumerate(texts):
-                for name, package in pair if (turn + number) % 2 else reversed(pair):
-                    start = time.perf_counter()
-                    package.predict(text)
-                    seconds[name].append(time.perf_counter() - start)
-    finally:
-        gc.enable()
-    return {name: Latency.of(values) for name, values in seconds.items()}
-
-
-def _percent(share: float | None) -> str | None:
-    return None if share is None else f"{100 * share:.1f} %"
-
-
-def write_report(report: SegmenterReport, out: Path) -> None:
-    """The report as JSON, and beside it as a Markdown table of the same name."""
-    contents = {
-        out: json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n",
-        out.with_suffix(".md"): report.to_markdown(),
-    }
-    for path, content in contents.items():
-        with write_atomically(path) as aside:
-            aside.write_text(content, encoding="utf-8")
-
-
 app = typer.Typer(help=__doc__)
 
 
@@ -288,8 +246,7 @@ def _segmenter(
     max_drop: Annotated[float, typer.Option(min=0, max=1, help="Of the export's gate.")] = 0.01,
 ) -> None:
     """Measure a student on raw text and behind its segmenter, in one run."""
-    if out is not None and out.suffix != ".json":
-        raise UsageError(f"{out}: the report is written as .json")
+    check_out(out)
     report = benchmark_segmenter(
         run,
         lang,

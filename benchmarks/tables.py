@@ -135,6 +135,11 @@ def _mean(values: Sequence[float], digits: int) -> str:
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
+def as_percent(share: float | None) -> str | None:
+    """``0.756`` as ``75.6 %``."""
+    return None if share is None else f"{100 * share:.1f} %"
+
+
 def markdown_table(rows: Rows) -> str:
     """A Markdown table; columns in the order in which rows name them, numbers to the right."""
     names = _names(rows)

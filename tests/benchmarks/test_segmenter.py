@@ -10,13 +10,13 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from ftx_edge.benchmarks.program import write_report
 from ftx_edge.benchmarks.segmenter import (
     BEHIND,
     WITHOUT,
     SegmenterReport,
     benchmark_segmenter,
     installed_size,
-    write_report,
 )
 from ftx_edge.errors import UsageError
 from ftx_edge.recipe import Recipe
