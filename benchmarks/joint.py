@@ -15,9 +15,18 @@ import typer
 
 from ftx_edge.benchmarks.latency import Latency
 from ftx_edge.benchmarks.machine import Machine, this_machine
-from ftx_edge.benchmarks.program import check_out, run_program, write_report
+from ftx_edge.benchmarks.program import (
+    LimitOption,
+    OutOption,
+    PartitionOption,
+    RoundsOption,
+    ThreadsOption,
+    check_out,
+    run_program,
+    write_report,
+)
 from ftx_edge.benchmarks.tables import as_percent, markdown_table
-from ftx_edge.benchmarks.turns import take_turns, texts_to_time
+from ftx_edge.benchmarks.turns import package_size, take_turns, texts_to_time
 from ftx_edge.data import Utterance, read_utterances
 from ftx_edge.errors import DataError, UsageError
 from ftx_edge.evaluation import evaluate
@@ -168,7 +177,7 @@ def benchmark_joint(
                 span_f1=span_scores.micro.f1,
                 exact=_exact(answer, gold),
                 latency=latencies[name],
-                size=sum(_size(Path(path)) for path in files),
+                size=sum(package_size(Path(path)) for path in files),
             )
         )
     manifests = [package.manifest for package in packages]
@@ -207,11 +216,6 @@ def _exact(answer: Callable[[str], Prediction], gold: Sequence[Utterance]) -> fl
     return right / len(gold)
 
 
-def _size(package: Path) -> int:
-    files = [package] if package.is_file() else [path for path in package.rglob("*") if path.is_file()]
-    return sum(path.stat().st_size for path in files)
-
-
 app = typer.Typer(help=__doc__)
 
 
@@ -221,13 +225,11 @@ def _joint(
     classifier: Annotated[Path, typer.Argument(help="Package with the label alone.")],
     tagger: Annotated[Path, typer.Argument(help="Package with the spans alone.")],
     test: Annotated[Path, typer.Option(help="Utterances with labels and spans.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Write the report here (.json), and a table beside it (.md).")
-    ] = None,
-    partition: Annotated[str | None, typer.Option(help="Of a MASSIVE file: dev or test.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Most texts to time.")] = 200,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each is timed.")] = 5,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of ONNX Runtime.")] = 1,
+    out: OutOption = None,
+    partition: PartitionOption = None,
+    limit: LimitOption = 200,
+    rounds: RoundsOption = 5,
+    threads: ThreadsOption = 1,
 ) -> None:
     """Measure a joint package beside a classifier and a tagger, in one run."""
     check_out(out)

@@ -9,10 +9,20 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+import typer
 
 from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.files import write_atomically
+
+OutOption = Annotated[
+    Path | None, typer.Option(help="Write the report here (.json), and a table beside it (.md).")
+]
+PartitionOption = Annotated[str | None, typer.Option(help="Of a MASSIVE file: dev or test.")]
+LimitOption = Annotated[int, typer.Option(min=1, help="Most texts to time.")]
+RoundsOption = Annotated[int, typer.Option(min=1, help="How often each is timed.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of ONNX Runtime.")]
 
 
 class Report(Protocol):

@@ -17,9 +17,18 @@ import typer
 from ftx_edge.benchmarks.cold_start import LIBRARY, ColdStart, cold_start
 from ftx_edge.benchmarks.latency import Latency
 from ftx_edge.benchmarks.machine import Machine, this_machine
-from ftx_edge.benchmarks.program import check_out, run_program, write_report
+from ftx_edge.benchmarks.program import (
+    LimitOption,
+    OutOption,
+    PartitionOption,
+    RoundsOption,
+    ThreadsOption,
+    check_out,
+    run_program,
+    write_report,
+)
 from ftx_edge.benchmarks.tables import as_percent, markdown_table
-from ftx_edge.benchmarks.turns import take_turns, texts_to_time
+from ftx_edge.benchmarks.turns import package_size, take_turns, texts_to_time
 from ftx_edge.errors import UsageError
 from ftx_edge.evaluation import evaluate
 from ftx_edge.runtime import load
@@ -185,7 +194,7 @@ def benchmark_segmenter(
                         environment=environment,
                         reports=True,
                     ),
-                    package_size=sum(p.stat().st_size for p in path.rglob("*") if p.is_file()),
+                    package_size=package_size(path),
                     segmenter_size=installed_size(cut.name) if name == BEHIND else 0,
                 )
             )
@@ -234,15 +243,13 @@ def _segmenter(
     run: Annotated[Path, typer.Argument(help="Run folder with a student of the language.")],
     lang: Annotated[str, typer.Option(help="Language, such as ja.")],
     test: Annotated[Path, typer.Option(help="Labelled utterances.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Write the report here (.json), and a table beside it (.md).")
-    ] = None,
+    out: OutOption = None,
     segmenter: Annotated[str | None, typer.Option(help="Another segmenter than the language's own.")] = None,
-    partition: Annotated[str | None, typer.Option(help="Of a MASSIVE file: dev or test.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Most texts to time.")] = 200,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each is timed.")] = 5,
+    partition: PartitionOption = None,
+    limit: LimitOption = 200,
+    rounds: RoundsOption = 5,
     cold_starts: Annotated[int, typer.Option(min=1, help="Processes to start for each package.")] = 5,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of ONNX Runtime.")] = 1,
+    threads: ThreadsOption = 1,
     max_drop: Annotated[float, typer.Option(min=0, max=1, help="Of the export's gate.")] = 0.01,
 ) -> None:
     """Measure a student on raw text and behind its segmenter, in one run."""

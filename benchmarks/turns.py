@@ -45,3 +45,9 @@ def texts_to_time(test: Path | str, partition: str | None, limit: int) -> list[s
     """At most ``limit`` texts of a test set, evenly spaced."""
     texts = read_texts(test, partition)
     return [texts[i * len(texts) // limit] for i in range(limit)] if len(texts) > limit else list(texts)
+
+
+def package_size(package: Path) -> int:
+    """Bytes of all files of a package, a folder or one file."""
+    files = [package] if package.is_file() else [path for path in package.rglob("*") if path.is_file()]
+    return sum(path.stat().st_size for path in files)
