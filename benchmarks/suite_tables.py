@@ -152,7 +152,7 @@ def drop_rows(figures: Figures) -> list[Row]:
 
 
 def matrices(figures: Figures) -> dict[tuple[str, str], list[Row]]:
-    """Source by student, a table for each mPLM and method that has two or more of both."""
+    """Source by student, for each mPLM and method where two students or more learned from every source."""
     found: dict[tuple[str, str], dict[str, Row]] = {}
     for model in _distilled(figures):
         if model.student and (means := figures.mean(model)):
@@ -160,11 +160,14 @@ def matrices(figures: Figures) -> dict[tuple[str, str], list[Row]]:
             lines = found.setdefault((str(model.mplm), method), {})
             row = lines.setdefault(str(model.source), {"source": model.source})
             row[model.student] = percent(means)
-    return {
-        key: list(lines.values())
-        for key, lines in found.items()
-        if len(lines) > 1 and len({name for row in lines.values() for name in row}) > 2
-    }
+    whole = {key: _whole(list(lines.values())) for key, lines in found.items()}
+    return {key: rows for key, rows in whole.items() if len(rows) > 1 and len(rows[0]) > 2}
+
+
+def _whole(rows: list[Row]) -> list[Row]:
+    """The columns that every row has, in their order."""
+    shared = set.intersection(*(set(row) for row in rows))
+    return [{name: value for name, value in row.items() if name in shared} for row in rows]
 
 
 def matrix_name(metric: str, mplm: str, method: str) -> str:

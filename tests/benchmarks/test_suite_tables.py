@@ -84,6 +84,8 @@ def test_a_matrix_wants_two_sources_and_two_students():
     ]
     (rows,) = matrices(Figures.of(current([*RECORDS, *more]), "accuracy")).values()
     assert [(row["source"], row["bilstm"]) for row in rows] == [("bert", "40.0"), ("lstm", "40.0")]
+    half = [record for record in more if (record.source, record.student) != ("lstm", "bilstm")]
+    assert not matrices(Figures.of(current(half), "accuracy"))
 
 
 def test_of_a_package_that_failed_the_old_figures_go_until_it_passes_again():
