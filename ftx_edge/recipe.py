@@ -19,7 +19,9 @@ ALIGNMENTS = ("character-bridge", "first-subword")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 LOSSES = ("kl", "mse", "dist")
-INITS = ("random", "mplm", "mplm-embeddings")
+INITS = ("random", "mplm", "mplm-embeddings", "mplm-layers")
+TRIMMED = ("mplm", "mplm-layers")
+"""Where the student's pieces are the mPLM's."""
 BALANCES = ("none", "neighbours", "translations")
 AUGMENTATIONS = ("drop", "mask", "crop", "mix", "round-trip")
 HEADS = ("probe", "random")
@@ -219,7 +221,9 @@ class StudentRecipe(StudentSizes, _StudentChoice):
     Args:
         architecture: ``transformer``, ``bilstm``, ``cnn`` or ``static``.
         init: ``random``; ``mplm``: the mPLM's pieces that the text uses, with embeddings projected from what
-            the mPLM knows of them; ``mplm-embeddings``: the same embeddings for pieces of its own.
+            the mPLM knows of them; ``mplm-embeddings``: the same embeddings for pieces of its own;
+            ``mplm-layers``: a transformer of the mPLM's pieces, their embeddings there, and its first
+            ``layers`` layers, whose sizes take the place of the recipe's.
         vocab_size: most subwords of the student's own tokenizer.
     """
 
@@ -300,6 +304,11 @@ class Recipe:
                 raise UsageError(f"unknown language {lang!r}: a code such as pt, zh or pt-BR")
         _one_of("student", self.student.architecture, ARCHITECTURES)
         _one_of("student.init", self.student.init, INITS)
+        if self.student.init == "mplm-layers" and self.student.architecture != "transformer":
+            raise UsageError(
+                'student.init = "mplm-layers" makes a transformer; '
+                f'a {self.student.architecture} can start with "mplm"'
+            )
         _one_of("mplm.heads", self.mplm.heads, HEADS)
         _one_of("device", self.device, DEVICES)
         _one_of("precision", self.precision, PRECISIONS)

@@ -30,8 +30,8 @@ def scored_pieces(tokenizer: Tokenizer) -> dict[str, float]:
     content = json.loads(tokenizer.to_str())
     if content["model"]["type"] != "Unigram":
         raise UsageError(
-            f'student.init = "mplm" needs an mPLM with a Unigram vocabulary (XLM-R, E5), and this one '
-            f'has {content["model"]["type"]}: use "mplm-embeddings"'
+            "a student with the mPLM's pieces needs an mPLM with a Unigram vocabulary (XLM-R, E5), "
+            f'and this one has {content["model"]["type"]}: use "mplm-embeddings"'
         )
     special = {token["content"] for token in content["added_tokens"]}
     return {piece: score for piece, score in content["model"]["vocab"] if piece not in special}

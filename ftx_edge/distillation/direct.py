@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ftx_edge.distillation.first_layers import start_from_layers
 from ftx_edge.distillation.fit import Fit, FitResult, make_accelerator
 from ftx_edge.distillation.labelled import Labelled, training_set
 from ftx_edge.distillation.precision import resolve_precision
@@ -63,11 +64,10 @@ def train_student(
         raise DataError(f"{len(train) + len(held_out)} different {lang} utterances are too few to train on")
     tokenizer = student_tokenizer(recipe, train.texts, lang=lang, words=train.words)
     student = new_student(
-        recipe.student,
+        recipe,
         tokenizer,
         labels=train.labels.labels if train.labels else (),
         tags=train.tags.tags if train.tags else (),
-        seed=recipe.seed,
     )
     device = make_accelerator(recipe.device, "fp32").device
     if recipe.student.init != "random":
@@ -105,13 +105,17 @@ def train_student(
 
 
 def _start(student: Student, tokenizer: Any, train: Labelled, recipe: Recipe, device: torch.device) -> None:
-    """Embeddings from the mPLM as it was before any distillation."""
+    """Embeddings, or layers, from the mPLM as it was before any distillation."""
+    mplm = MultilingualModel(
+        load_encoder(recipe.mplm.name), labels=student.config.labels, tags=student.config.tags
+    )
+    if recipe.student.init == "mplm-layers":
+        start_from_layers(student, tokenizer, mplm, mplm_tokenizer(recipe.mplm))
+        return
     start_from_mplm(
         student,
         tokenizer,
-        MultilingualModel(
-            load_encoder(recipe.mplm.name), labels=student.config.labels, tags=student.config.tags
-        ),
+        mplm,
         mplm_tokenizer(recipe.mplm),
         train.texts,
         train.words if student.config.tags else None,

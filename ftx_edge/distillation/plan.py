@@ -58,6 +58,7 @@ def plan(recipe: Recipe) -> Plan:
     from ftx_edge.distillation.precision import resolve_precision
     from ftx_edge.distillation.run import SOURCE_LANGUAGE
     from ftx_edge.distillation.source_teachers import open_teachers
+    from ftx_edge.distillation.student import student_config
     from ftx_edge.mplm.model import load_encoder
     from ftx_edge.students.model import build_student, count_parameters
     from ftx_edge.tokenization import UNSPACED
@@ -81,7 +82,7 @@ def plan(recipe: Recipe) -> Plan:
     share = (recipe.mplm.layers or depth) / depth
     embeddings = encoder.get_input_embeddings().weight.numel()  # type: ignore[operator]
     mplm_size = share * (count_parameters(encoder) - embeddings)
-    config = recipe.student.config(vocab_size=1, labels=teachers.labels, tags=teachers.tags)
+    config = student_config(recipe, vocab_size=1, labels=teachers.labels, tags=teachers.tags)
     student_size = count_parameters(build_student(config))
     speed = _EFFICIENCY * _multiplications_per_second(device)
     english = corpora[SOURCE_LANGUAGE].train

@@ -19,12 +19,12 @@ from ftx_edge.distillation.neighbours import LabelledSource
 from ftx_edge.distillation.precision import resolve_precision
 from ftx_edge.distillation.progress import Progress, Silent
 from ftx_edge.distillation.source_teachers import open_teachers
-from ftx_edge.distillation.student import mplm_tokenizer
+from ftx_edge.distillation.student import mplm_tokenizer, student_config
 from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.files import remove, sha256_of, sha256_of_text
 from ftx_edge.mplm.model import MultilingualTokenizer, load_config
 from ftx_edge.mplm.space import Space
-from ftx_edge.recipe import Recipe, StepRecipe
+from ftx_edge.recipe import TRIMMED, Recipe, StepRecipe
 from ftx_edge.runs import (
     OTHER_MPLM,
     RunLayout,
@@ -66,8 +66,9 @@ class Run:
         self.source = self._corpus(SOURCE_LANGUAGE, recipe.data.source)
         self.targets = {lang: self._corpus(lang, path) for lang, path in recipe.data.targets.items()}
         # Before the run folder is made: a wrong name leaves nothing behind.
+        student_config(recipe, vocab_size=1, labels=self.teachers.labels, tags=self.teachers.tags)
         load_config(recipe.mplm.name)
-        if recipe.student.init == "mplm":
+        if recipe.student.init in TRIMMED:
             scored_pieces(self.mplm_tokenizer().backend)
         inputs = {"source text": self.source.fingerprint, "teacher": self.teachers.fingerprint}
         self._key = sha256_of_text(recipe.fingerprint, *inputs.values())

@@ -12,6 +12,7 @@ from ftx_edge.batches import TrainingSet
 from ftx_edge.distillation.augment import augment
 from ftx_edge.distillation.balance import join_sets
 from ftx_edge.distillation.corpus import Corpus
+from ftx_edge.distillation.first_layers import start_from_layers
 from ftx_edge.distillation.fit import FitResult, make_accelerator
 from ftx_edge.distillation.labelled import Labelled
 from ftx_edge.distillation.mplm_teacher import teacher_of_students
@@ -95,9 +96,12 @@ def _with(corpus: Corpus, english: Corpus) -> Corpus:
 
 
 def _untrained(run: Run, corpus: Corpus, tokenizer: Tokenizer, teacher: Teacher) -> Student:
-    recipe = run.recipe.student
-    student = new_student(recipe, tokenizer, labels=teacher.labels, tags=teacher.tags, seed=run.recipe.seed)
-    if recipe.init != "random":
+    student = new_student(run.recipe, tokenizer, labels=teacher.labels, tags=teacher.tags)
+    if run.recipe.student.init == "mplm-layers":
+        count = start_from_layers(student, tokenizer, *load_mplm(run.layout.mplm))
+        pieces = f"{count} of {tokenizer.get_vocab_size()} pieces"
+        run.progress.note(f"{corpus.lang}: {student.config.layers} layers and {pieces} from the mPLM")
+    elif run.recipe.student.init != "random":
         _start(run, student, tokenizer, corpus)
     return student
 

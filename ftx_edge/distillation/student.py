@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 
+from ftx_edge.distillation.first_layers import with_layers_of
 from ftx_edge.mplm.model import (
     MultilingualTokenizer,
     default_prefix,
@@ -13,8 +14,9 @@ from ftx_edge.mplm.model import (
     load_tokenizer,
     longest_input,
 )
-from ftx_edge.recipe import MplmRecipe, Recipe, StudentRecipe
+from ftx_edge.recipe import TRIMMED, MplmRecipe, Recipe
 from ftx_edge.soft_labels import WordSpans
+from ftx_edge.students.config import StudentConfig
 from ftx_edge.students.model import Student, build_student
 from ftx_edge.tokenization import UNSPACED, train_tokenizer
 from ftx_edge.trimming import trimmed_tokenizer
@@ -41,15 +43,26 @@ def student_tokenizer(
     student = recipe.student
     words = words if lang in UNSPACED else None
     sizes = {"vocab_size": student.vocab_size, "max_length": student.max_length}
-    if student.init == "mplm":
+    if student.init in TRIMMED:
         backend = mplm_tokenizer(recipe.mplm).backend
         return trimmed_tokenizer(backend, texts, lang=lang, words=words, **sizes)
     return train_tokenizer(texts, lang=lang, words=words, **sizes)
 
 
+def student_config(
+    recipe: Recipe, *, vocab_size: int, labels: tuple[str, ...], tags: tuple[str, ...]
+) -> StudentConfig:
+    """What a student of the recipe is made of, with so many subwords and these heads."""
+    config = recipe.student.config(vocab_size=vocab_size, labels=labels, tags=tags)
+    if recipe.student.init != "mplm-layers":
+        return config
+    return with_layers_of(config, load_config(recipe.mplm.name))
+
+
 def new_student(
-    recipe: StudentRecipe, tokenizer: Tokenizer, *, labels: tuple[str, ...], tags: tuple[str, ...], seed: int
+    recipe: Recipe, tokenizer: Tokenizer, *, labels: tuple[str, ...], tags: tuple[str, ...]
 ) -> Student:
     """A student of the recipe's sizes for this tokenizer and these heads, with random weights."""
-    config = recipe.config(vocab_size=tokenizer.get_vocab_size(), labels=labels, tags=tags)
-    return build_student(config, seed=seed)
+    vocab_size = tokenizer.get_vocab_size()
+    config = student_config(recipe, vocab_size=vocab_size, labels=labels, tags=tags)
+    return build_student(config, seed=recipe.seed)

@@ -9,6 +9,7 @@ from typing import Any
 from ftx_edge.errors import UsageError
 
 ARCHITECTURES = ("transformer", "bilstm", "cnn", "static")
+NORMS = ("pre", "post")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class _StudentHead:
     vocab_size: int = 10_000
     labels: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    norm: str = "pre"
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,14 @@ class StudentConfig(StudentSizes, _StudentHead):
         vocab_size: number of subwords.
         labels: sentence labels; empty for a tagger.
         tags: BIO tags, ``O`` first; empty for a classifier.
+        norm: where a transformer normalises: ``pre``, before each block, or ``post``, as BERT does.
     """
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
             raise UsageError(f"unknown student {self.architecture!r}: one of {', '.join(ARCHITECTURES)}")
+        if self.norm not in NORMS:
+            raise UsageError(f"unknown norm {self.norm!r}: one of {', '.join(NORMS)}")
         if self.layers == 0:
             default = {"transformer": 4, "bilstm": 2, "cnn": 4, "static": 1}[self.architecture]
             object.__setattr__(self, "layers", default)

@@ -110,3 +110,32 @@ def contents() -> Callable[[Path], dict[str, bytes]]:
     return lambda folder: {
         str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
     }
+
+
+@pytest.fixture(scope="session")
+def unigram_world(tiny_world, tmp_path_factory) -> Path:
+    """The tiny mPLM with a Unigram vocabulary: its texts' words and letters."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("unigram")
+    text = tiny_world.source.read_text(encoding="utf-8") + tiny_world.target.read_text(encoding="utf-8")
+    pieces = sorted({f"▁{word}" for word in text.split()}) + sorted({*text.replace("\n", ""), "▁"} - {" "})
+    specials = ["<s>", "<pad>", "</s>", "<unk>"]
+    vocabulary = [(s, 0.0) for s in specials] + [(p, -8.0 if len(p) > 1 else -12.0) for p in pieces]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.add_special_tokens(specials)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    torch.manual_seed(0)
+    BertModel(
+        BertConfig(
+            vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+            intermediate_size=64, max_position_embeddings=64, pad_token_id=1,
+        )
+    ).save_pretrained(folder)  # fmt: skip
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
