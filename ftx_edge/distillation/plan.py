@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from ftx_edge.batches import batch_rows
 from ftx_edge.recipe import Recipe, StepRecipe
 
 if TYPE_CHECKING:
-    from ftx_edge.distillation.corpus import Corpus
+    pass
 
 _EFFICIENCY = 0.4
 """Share of a large matrix product's speed that training reaches, as measured on small models."""
@@ -86,9 +85,10 @@ def plan(recipe: Recipe) -> Plan:
     student_size = count_parameters(build_student(config))
     speed = _EFFICIENCY * _multiplications_per_second(device)
     english = corpora[SOURCE_LANGUAGE].train
+    targets = tuple(text for lang in recipe.data.targets for text in corpora[lang].train)
     stages = [
-        _stage(name, step, english * texts if texts else _all_texts(corpora), mplm_size, speed)
-        for name, step, texts in _step1_stages(recipe)
+        _stage(name, step, english * count + (targets if mixed else ()), mplm_size, speed)
+        for name, step, count, mixed in _step1_stages(recipe)
     ]
     for lang in recipe.data.targets:
         train = corpora[lang].train
@@ -106,27 +106,23 @@ def plan(recipe: Recipe) -> Plan:
     )
 
 
-def _step1_stages(recipe: Recipe) -> list[tuple[str, StepRecipe, int]]:
-    """Name, settings and how often the English text counts in it; 0 stands for the text of all languages.
+def _step1_stages(recipe: Recipe) -> list[tuple[str, StepRecipe, int, bool]]:
+    """Name, settings, how often the English text counts in it, and whether target text comes on top.
 
     Translations are taken to be as long as what they translate.
     """
     balance, english = recipe.balance, 1 + len(recipe.balance.translators)
     balanced = dataclasses.replace(recipe.step1, epochs=balance.epochs or recipe.step1.epochs)
     if balance.method == "none":
-        return [("mplm", recipe.step1, 1)]
+        return [("mplm", recipe.step1, 1, False)]
     if balance.method == "translations":
-        return [("mplm", balanced, english)]
+        return [("mplm", balanced, english, False)]
     rounds = [f"mplm-round{number}" for number in range(1, balance.rounds)]
     first = balanced if english > 1 else recipe.step1
     if balance.naive == "heads":
         first = dataclasses.replace(first, epochs=0.0, learning_rate=1.0)
-    naive = [("mplm-naive", first, english)] * (balance.naive != "none")
-    return [*naive, *((name, balanced, 0) for name in (*rounds, "mplm"))]
-
-
-def _all_texts(corpora: Mapping[str, Corpus]) -> tuple[str, ...]:
-    return tuple(text for corpus in corpora.values() for text in corpus.train)
+    naive = [("mplm-naive", first, english, False)] * (balance.naive != "none")
+    return [*naive, *((name, balanced, english, True) for name in (*rounds, "mplm"))]
 
 
 def _stage(name: str, step: StepRecipe, texts: tuple[str, ...], size: float, speed: float) -> PlannedStage:

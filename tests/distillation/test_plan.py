@@ -27,6 +27,13 @@ def test_the_numbers_are_those_of_the_run(recipe, tmp_path):
     assert 0 < planned.seconds < 60
 
 
+def test_translations_count_in_every_stage_of_step_1(recipe):
+    balance = {"balance.method": "neighbours", "balance.translators": {"pt": "table:en-pt.tsv"}}
+    planned = plan(recipe(**balance))
+    texts = {stage.name: stage.utterances for stage in planned.stages}
+    assert texts == {"mplm-naive": 2 * 58, "mplm": 3 * 58, "students/pt": 58}
+
+
 def test_a_joint_run_says_so(recipe):
     planned = plan(recipe("joint"))
     assert (planned.labels, planned.tags) == (3, 3)
