@@ -62,7 +62,7 @@ def step1_key(suite: Suite, cell: Cell) -> str:
 def naive_key(suite: Suite, cell: Cell) -> str | None:
     """The key of the step 1 on English alone that the cell's own starts with; None if it does not."""
     recipe = recipe_of(suite, cell)
-    if recipe.balance.method != "neighbours" or recipe.balance.naive != "whole":
+    if recipe.balance.method != "neighbours" or recipe.naive != "whole":
         return None
     return _step1_key(suite, cell.source, recipe.override({"balance.method": "none"}))
 

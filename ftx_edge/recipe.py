@@ -25,7 +25,7 @@ TRIMMED = ("mplm", "mplm-layers")
 BALANCES = ("none", "neighbours", "translations")
 AUGMENTATIONS = ("drop", "mask", "crop", "mix", "round-trip")
 HEADS = ("probe", "random")
-NAIVES = ("heads", "whole", "none")
+NAIVES = ("auto", "heads", "whole", "none")
 _NOT_USED = ("english = 0.0", "priors = 0.0", "tag_weight = 0.4")
 """Fields that are younger than runs which go on without them."""
 _LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -143,7 +143,7 @@ class BalanceRecipe:
             for other things in the target language.
         naive: the mPLM that learns from English alone, for the mixture: ``heads``, its heads alone, on the
             untouched encoder; ``whole``, all that step 1 trains; ``none``, so that the first round asks the
-            neighbours alone.
+            neighbours alone; ``auto``: ``whole`` where there are tags, else ``heads``.
         rounds: how often the mPLM is distilled with labels that the one before it helped to make.
         epochs: passes over the text of all languages; 0 takes those of step 1.
         students: students too learn from the mixture rather than from the mPLM alone.
@@ -159,7 +159,7 @@ class BalanceRecipe:
     weight: float = 0.67
     tag_weight: float = 0.4
     priors: float = 0.0
-    naive: str = "heads"
+    naive: str = "auto"
     rounds: int = 1
     epochs: float = 3.0
     students: bool = False
@@ -258,6 +258,13 @@ class Recipe:
     device: str = "auto"
     precision: str = "auto"
     alignment: str = "character-bridge"
+
+    @property
+    def naive(self) -> str:
+        """What ``balance.naive`` stands for: ``heads``, ``whole`` or ``none``."""
+        if self.balance.naive != "auto":
+            return self.balance.naive
+        return "whole" if self.teacher.tag else "heads"
 
     @classmethod
     def read(cls, path: Path | str) -> Recipe:
@@ -378,8 +385,11 @@ class Recipe:
         idle = ["balance"] * (self.balance.method == "none")
         idle += ["augment"] * (self.augment.share == 0 and self.augment.english == 0)
         idle += ["ensemble"] * (self.ensemble == EnsembleRecipe())
+        balance = dataclasses.replace(self.balance, naive=self.naive)
         blocks = []
-        for block in dataclasses.replace(self, device="auto", data=data).to_toml().split("\n\n"):
+        for block in (
+            dataclasses.replace(self, device="auto", data=data, balance=balance).to_toml().split("\n\n")
+        ):
             lines = block.strip("\n").splitlines()
             table = lines[0].strip("[]").partition(".")[0] if block.startswith("[") else ""
             used = [line for line in lines if (table or line.partition(" ")[0]) in names]

@@ -158,3 +158,14 @@ def test_the_fingerprint_of_a_part_is_blind_to_the_rest():
         assert WHOLE.override({place: value}).fingerprint_of(*part) == WHOLE.fingerprint_of(*part), place
     for place, value in {"step1.epochs": 77.0, "seed": 5, "teacher.label": "hf:other"}.items():
         assert WHOLE.override({place: value}).fingerprint_of(*part) != WHOLE.fingerprint_of(*part), place
+
+
+@pytest.mark.parametrize(("teacher", "meaning"), [("label", "heads"), ("tag", "whole")])
+def test_which_mplm_is_asked_first_depends_on_what_is_learned(teacher, meaning):
+    recipe = Recipe().override({f"teacher.{teacher}": "package:en"})
+    said = recipe.override({"balance.naive": meaning})
+    assert (recipe.naive, said.naive) == (meaning, meaning)
+    assert recipe.fingerprint == said.fingerprint
+    other = recipe.override({"balance.naive": "none"})
+    assert other.naive == "none"
+    assert other.fingerprint != recipe.fingerprint

@@ -119,9 +119,9 @@ def _step1_stages(recipe: Recipe) -> list[tuple[str, StepRecipe, int, bool]]:
         return [("mplm", balanced, english, False)]
     rounds = [f"mplm-round{number}" for number in range(1, balance.rounds)]
     first = balanced if english > 1 else recipe.step1
-    if balance.naive == "heads":
+    if recipe.naive == "heads":
         first = dataclasses.replace(first, epochs=0.0, learning_rate=1.0)
-    naive = [("mplm-naive", first, english, False)] * (balance.naive != "none")
+    naive = [("mplm-naive", first, english, False)] * (recipe.naive != "none")
     return [*naive, *((name, balanced, english, True) for name in (*rounds, "mplm"))]
 
 

@@ -37,7 +37,7 @@ def step1(run: Run) -> FitResult:
     parts += [_translated(run, lang, spec) for lang, spec in balance.translators.items()]
     if balance.method == "translations":
         return _fit_mplm(run, "mplm", parts)
-    stage = "" if balance.naive == "none" else "mplm-naive"
+    stage = "" if run.recipe.naive == "none" else "mplm-naive"
     if stage and run.finished(stage) is None:
         _fit_mplm(run, stage, parts)
     for number in range(1, balance.rounds):
@@ -84,7 +84,7 @@ def _mixed(run: Run, stage: str) -> Parts:
 def _fit_mplm(run: Run, stage: str, parts: Parts) -> FitResult:
     """Distil the untouched mPLM on those texts; every language weighs the same."""
     recipe = run.recipe.mplm
-    if stage == "mplm-naive" and run.recipe.balance.naive == "heads":
+    if stage == "mplm-naive" and run.recipe.naive == "heads":
         recipe = replace(recipe, train_layers=0, heads="probe")
     tokenizer = run.mplm_tokenizer()
     model = _untrained(run, recipe)

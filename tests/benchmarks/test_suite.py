@@ -309,6 +309,15 @@ def test_the_suites_that_come_along_can_be_read_and_have_a_quick_grid(name):
     assert len(whole) > len(quick) > 1
 
 
+@pytest.mark.parametrize(
+    "name", ["massive", "massive-tagging", "massive-translator", "ablation", "mtop-subset"]
+)
+def test_the_suites_that_were_run_can_be_read(name):
+    suite = read_suite(name)
+    assert suite.cells()
+    assert suite.out == Path("docs/results", f"{name}.json")
+
+
 @pytest.mark.slow
 @pytest.mark.train
 def test_the_quick_demo_goes_the_whole_way(tmp_path, monkeypatch):
