@@ -158,7 +158,7 @@ class BalanceRecipe:
     propagation: float = 0.5
     weight: float = 0.67
     tag_weight: float = 0.4
-    priors: float = 0.0
+    priors: float = 0.5
     naive: str = "auto"
     rounds: int = 1
     epochs: float = 3.0
@@ -385,7 +385,8 @@ class Recipe:
         idle = ["balance"] * (self.balance.method == "none")
         idle += ["augment"] * (self.augment.share == 0 and self.augment.english == 0)
         idle += ["ensemble"] * (self.ensemble == EnsembleRecipe())
-        balance = dataclasses.replace(self.balance, naive=self.naive)
+        read = {"naive": self.naive} if balanced else {"naive": "heads", "priors": 0.0}
+        balance = dataclasses.replace(self.balance, **read)
         blocks = []
         for block in (
             dataclasses.replace(self, device="auto", data=data, balance=balance).to_toml().split("\n\n")

@@ -166,6 +166,9 @@ def test_which_mplm_is_asked_first_depends_on_what_is_learned(teacher, meaning):
     said = recipe.override({"balance.naive": meaning})
     assert (recipe.naive, said.naive) == (meaning, meaning)
     assert recipe.fingerprint == said.fingerprint
+    translated = recipe.override({"balance.method": "translations"})
+    for idle in ({"balance.naive": "none"}, {"balance.priors": 0.9}):
+        assert translated.override(idle).fingerprint == translated.fingerprint
+        assert recipe.override(idle).fingerprint != recipe.fingerprint
     other = recipe.override({"balance.naive": "none"})
     assert other.naive == "none"
-    assert other.fingerprint != recipe.fingerprint
