@@ -16,17 +16,19 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
 STUDENTS = ("transformer", "cnn", "static")
 INTENTS = {
-    ("source", None, "fp32"): "English model (another training), on English",
-    ("neighbours", None, "fp32"): "multilingual LM after step 1",
-    ("neighbours", "tfidf", "fp32"): "TF-IDF on its labels",
-    ("neighbours", "cnn", "int8"): "**cnn student, int8**",
+    ("transformer", "source", None, "fp32"): "English model, on English",
+    ("transformer", "neighbours-and-priors", None, "fp32"): "multilingual LM after step 1",
+    ("transformer", "neighbours-and-priors", "tfidf", "fp32"): "TF-IDF on its labels",
+    ("transformer", "neighbours-and-priors", "cnn", "int8"): "**cnn student, int8**",
+    ("joint", "neighbours", "cnn-narrow", "int8"): "**cnn student of intents and slots, int8**",
 }
 SLOTS = {
-    ("source", None, "fp32"): "English model, on English",
-    ("neighbours", None, "fp32"): "multilingual LM after step 1",
-    ("neighbours", "cnn", "int8"): "**cnn student, int8**",
+    ("tagger", "source", None, "fp32"): "English model, on English",
+    ("tagger", "neighbours", None, "fp32"): "multilingual LM after step 1",
+    ("tagger", "neighbours", "cnn", "int8"): "**cnn student, int8**",
+    ("joint", "neighbours", "cnn-narrow", "int8"): "**cnn student of intents and slots, int8**",
 }
-"""Method, student and precision, and what the README calls them."""
+"""Source, method, student and precision, and what the README calls them."""
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 
 
@@ -75,24 +77,22 @@ def _nine() -> str:
     """One student in nine languages, beside its teacher and what it has to beat."""
     return (
         "\nThe same in nine languages, step 1 on all at once, without a translator or a label of theirs:\n\n"
-        f"{_table('massive', 'transformer', 'accuracy', 'accuracy', INTENTS)}\n"
+        f"{_table('accuracy', 'accuracy', INTENTS)}\n"
         "And the slots of MASSIVE, 55 kinds of spans:\n\n"
-        f"{_table('massive-tagging', 'tagger', 'span_f1', 'span F1', SLOTS)}\n"
+        f"{_table('span_f1', 'span F1', SLOTS)}\n"
         "Made by the commands in [examples/massive](examples/massive/README.md); all tables are in "
         "[docs/results](docs/results/).\n"
     )
 
 
-def _table(
-    suite: str, source: str, metric: str, title: str, chosen: dict[tuple[str, str | None, str], str]
-) -> str:
-    """A line for each chosen method, student and precision, with their mean over the target languages."""
-    figures = Figures.of(current(MeasurementStore(RESULTS / f"{suite}.json").read()), metric)
+def _table(metric: str, title: str, chosen: dict[tuple[str, str, str | None, str], str]) -> str:
+    """A line for each that is chosen, with its mean over the target languages."""
+    records = [MeasurementStore(RESULTS / f"{suite}.json").read() for suite in ("massive", "massive-tagging")]
+    figures = Figures.of([record for found in records for record in current(found)], metric)
     rows = []
-    for (method, student, precision), name in chosen.items():
+    for subject, name in chosen.items():
         for model, seeds in figures.values.items():
-            subject = (model.source, model.method, model.student, model.precision)
-            if subject != (source, method, student, precision):
+            if (model.source, model.method, model.student, model.precision) != subject:
                 continue
             found = next(iter(seeds.values()))
             mean = figures.mean(model) if len(found) > 1 else [found["en"]]
