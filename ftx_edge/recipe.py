@@ -387,10 +387,9 @@ class Recipe:
         idle += ["ensemble"] * (self.ensemble == EnsembleRecipe())
         read = {"naive": self.naive} if balanced else {"naive": "heads", "priors": 0.0}
         balance = dataclasses.replace(self.balance, **read)
+        recipe = dataclasses.replace(self, device="auto", data=data, balance=balance)
         blocks = []
-        for block in (
-            dataclasses.replace(self, device="auto", data=data, balance=balance).to_toml().split("\n\n")
-        ):
+        for block in recipe.to_toml().split("\n\n"):
             lines = block.strip("\n").splitlines()
             table = lines[0].strip("[]").partition(".")[0] if block.startswith("[") else ""
             used = [line for line in lines if (table or line.partition(" ")[0]) in names]

@@ -6,15 +6,11 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ftx_edge.batches import batch_rows
 from ftx_edge.recipe import Recipe, StepRecipe
-
-if TYPE_CHECKING:
-    pass
 
 _EFFICIENCY = 0.4
 """Share of a large matrix product's speed that training reaches, as measured on small models."""
