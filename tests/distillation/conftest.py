@@ -139,3 +139,29 @@ def unigram_world(tiny_world, tmp_path_factory) -> Path:
     ).save_pretrained(folder)  # fmt: skip
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
+
+
+@pytest.fixture
+def starting(tiny_world) -> Callable[..., Recipe]:
+    """A recipe of three updates a step whose students start in one of the ways of ``student.init``."""
+
+    def build(mplm: Path, init: str) -> Recipe:
+        return Recipe().override(
+            {
+                "teacher.label": tiny_world.teacher,
+                "data.source": str(tiny_world.source),
+                "data.targets": {"pt": str(tiny_world.target)},
+                "mplm.name": str(mplm),
+                "device": "cpu",
+                "precision": "fp32",
+                "step1.learning_rate": 1e-3,
+                "step2.learning_rate": 1e-2,
+                "step1.max_steps": 3,
+                "step2.max_steps": 3,
+                "student.architecture": "static",
+                "student.embedding_size": 16,
+                "student.init": init,
+            }
+        )
+
+    return build

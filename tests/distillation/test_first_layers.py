@@ -13,7 +13,6 @@ from ftx_edge.distillation import distill
 from ftx_edge.distillation.first_layers import start_from_layers, with_layers_of
 from ftx_edge.errors import UsageError
 from ftx_edge.mplm.model import MultilingualModel, load_encoder, load_tokenizer
-from ftx_edge.recipe import Recipe
 from ftx_edge.students import StudentConfig, build_student
 from ftx_edge.tokenization import encode
 from ftx_edge.trimming import trimmed_tokenizer
@@ -31,24 +30,9 @@ def texts(tiny_world):
 
 
 @pytest.fixture
-def recipe(tiny_world, unigram_world):
-    return Recipe().override(
-        {
-            "teacher.label": tiny_world.teacher,
-            "data.source": str(tiny_world.source),
-            "data.targets": {"pt": str(tiny_world.target)},
-            "mplm.name": str(unigram_world),
-            "device": "cpu",
-            "precision": "fp32",
-            "step1.max_steps": 3,
-            "step1.learning_rate": 1e-3,
-            "step2.max_steps": 3,
-            "step2.learning_rate": 1e-3,
-            "student.init": "mplm-layers",
-            "student.layers": 1,
-            "student.max_length": 40,
-        }
-    )
+def recipe(starting, unigram_world):
+    sizes = {"student.architecture": "transformer", "student.layers": 1, "student.max_length": 40}
+    return starting(unigram_world, "mplm-layers").override({**sizes, "step2.learning_rate": 1e-3})
 
 
 @pytest.mark.train

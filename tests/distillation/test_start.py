@@ -15,7 +15,6 @@ from tokenizers import Tokenizer
 from ftx_edge.distillation import distill, start
 from ftx_edge.distillation.start import overlap, piece_vectors, project, start_from_mplm
 from ftx_edge.mplm.model import MultilingualModel, load_encoder, load_tokenizer
-from ftx_edge.recipe import Recipe
 from ftx_edge.students import ARCHITECTURES, StudentConfig, build_student
 from ftx_edge.tokenization import encode, train_tokenizer
 
@@ -119,31 +118,11 @@ def test_the_vectors_of_pieces_are_computed_once(mplm, texts, tmp_path, monkeypa
     assert torch.equal(first, started())
 
 
-def recipe(world, mplm, init) -> Recipe:
-    return Recipe().override(
-        {
-            "teacher.label": world.teacher,
-            "data.source": str(world.source),
-            "data.targets": {"pt": str(world.target)},
-            "mplm.name": str(mplm),
-            "device": "cpu",
-            "precision": "fp32",
-            "step1.learning_rate": 1e-3,
-            "step2.learning_rate": 1e-2,
-            "step1.max_steps": 3,
-            "step2.max_steps": 3,
-            "student.architecture": "static",
-            "student.embedding_size": 16,
-            "student.init": init,
-        }
-    )
-
-
 @pytest.mark.train
-def test_a_run_with_the_mplms_pieces_exports_and_predicts(tiny_world, unigram_world, tmp_path):
+def test_a_run_with_the_mplms_pieces_exports_and_predicts(starting, unigram_world, tmp_path):
     from ftx_edge import export, load
 
-    distill(recipe(tiny_world, unigram_world, "mplm"), tmp_path / "run")
+    distill(starting(unigram_world, "mplm"), tmp_path / "run")
     saved = Tokenizer.from_file(str(tmp_path / "run" / "students" / "pt" / "tokenizer.json"))
     assert "▁acenda" in saved.get_vocab()
     assert "▁kitchen" not in saved.get_vocab()
@@ -153,15 +132,15 @@ def test_a_run_with_the_mplms_pieces_exports_and_predicts(tiny_world, unigram_wo
 
 
 @pytest.mark.train
-def test_pieces_of_its_own_may_start_from_the_mplm_as_well(tiny_world, tmp_path):
-    distill(recipe(tiny_world, tiny_world.mplm, "mplm-embeddings"), tmp_path / "run")
+def test_pieces_of_its_own_may_start_from_the_mplm_as_well(starting, tiny_world, tmp_path):
+    distill(starting(tiny_world.mplm, "mplm-embeddings"), tmp_path / "run")
     assert (tmp_path / "run" / "students" / "pt" / "model.safetensors").is_file()
 
 
 @pytest.mark.train
-def test_an_mplm_without_such_pieces_is_refused_before_anything_is_done(tiny_world, tmp_path):
+def test_an_mplm_without_such_pieces_is_refused_before_anything_is_done(starting, tiny_world, tmp_path):
     from ftx_edge.errors import UsageError
 
     with pytest.raises(UsageError, match='has BPE: use "mplm-embeddings"'):
-        distill(recipe(tiny_world, tiny_world.mplm, "mplm"), tmp_path / "run")
+        distill(starting(tiny_world.mplm, "mplm"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
