@@ -188,14 +188,14 @@ def take_over_step1(other: RunLayout, layout: RunLayout) -> None:
     same = ["teacher", "mplm", "step1", "seed", "precision", "alignment"]
     inputs = {"source text", "teacher"}
     stages = {"mplm": "mplm"}
-    if mine.balance != other_recipe.balance or (
+    if mine.fingerprint_of("balance") != other_recipe.fingerprint_of("balance") or (
         mine.balance.method != "none" and _step1_inputs(record) != _step1_inputs(theirs)
     ):
         stages = _naive_stage(mine, other_recipe)
         if not stages:
             same.append("balance")
             inputs |= _step1_inputs(record).keys() | _step1_inputs(theirs).keys()
-    differing = [name for name in same if getattr(mine, name) != getattr(other_recipe, name)]
+    differing = [name for name in same if mine.fingerprint_of(name) != other_recipe.fingerprint_of(name)]
     differing += sorted(k for k in inputs if theirs["inputs"].get(k) != record["inputs"].get(k))
     if differing:
         raise UsageError(f"{other.root} did another step 1: {', '.join(differing)} differ")
@@ -212,11 +212,11 @@ def _step1_inputs(record: Mapping[str, Any]) -> dict[str, str]:
 def _naive_stage(mine: Recipe, other: Recipe) -> dict[str, str]:
     """Which mPLM of the other run is the one that mine starts to balance from; empty if none is."""
     ours, theirs = mine.balance, other.balance
-    if ours.method != "neighbours" or ours.naive == "none" or ours.translators:
+    if ours.method != "neighbours" or mine.naive == "none" or ours.translators:
         return {}
     if theirs.method == "none":
-        return {"mplm": "mplm-naive"} if ours.naive == "whole" else {}
-    shared = theirs.method == "neighbours" and theirs.naive == ours.naive and not theirs.translators
+        return {"mplm": "mplm-naive"} if mine.naive == "whole" else {}
+    shared = theirs.method == "neighbours" and other.naive == mine.naive and not theirs.translators
     return {"mplm-naive": "mplm-naive"} if shared else {}
 
 

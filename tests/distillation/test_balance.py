@@ -230,6 +230,30 @@ def test_a_balanced_mplm_is_taken_over_only_by_a_run_that_would_make_the_same(ti
         distill(recipe(tiny_world, **{"balance.method": "none"}), tmp_path / "plain", reuse=balanced)
 
 
+@pytest.mark.parametrize(
+    ("other", "mine", "stage"),
+    [
+        (
+            {"balance.method": "none"},
+            {"balance.method": "none", "balance.priors": 0.1, "balance.epochs": 9},
+            "mplm",
+        ),
+        ({"balance.naive": "auto"}, {"balance.naive": "heads"}, "mplm"),
+        ({"balance.naive": "auto"}, {"balance.naive": "heads", "balance.priors": 0.1}, "mplm-naive"),
+    ],
+    ids=["fields that are not read", "what auto stands for", "what auto stands for, of another balance"],
+)
+def test_step_1_is_taken_over_whatever_its_recipe_says_in_other_words(
+    tiny_world, tmp_path, other, mine, stage
+):
+    distill(recipe(tiny_world, **other), tmp_path / "other")
+    distill(recipe(tiny_world, **mine), tmp_path / "mine", reuse=tmp_path / "other")
+    there, here = (
+        json.loads((tmp_path / run / "run.json").read_text())["stages"] for run in ("other", "mine")
+    )
+    assert here[stage] == there[stage]
+
+
 def test_without_a_naive_mplm_the_first_round_asks_the_neighbours_alone(tiny_world, tmp_path):
     distill(recipe(tiny_world, **{"balance.naive": "none", "balance.rounds": 2}), tmp_path / "run")
     stages = json.loads((tmp_path / "run" / "run.json").read_text())["stages"]
