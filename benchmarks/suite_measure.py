@@ -26,11 +26,6 @@ class Work:
     store: MeasurementStore
     progress: Progress
 
-    @property
-    def translations(self) -> Path:
-        """The cache of all runs: a text is translated once, whatever seed and method ask for it."""
-        return self.suite.runs / "translations.sqlite"
-
     def command(self, cell: Cell) -> str:
         """What measures a cell again."""
         chosen = {"source": cell.source, "mplm": cell.mplm, "method": cell.method, "student": cell.student}
@@ -82,9 +77,21 @@ def measure_mplm(job: Work, cell: Cell, run: Path) -> None:
                 if record.fingerprint == first
             ]
         else:
-            spec = f"run:{run}#mplm" + ("" if lang == "en" else f"@{lang}")
-            records = scores(job, cell, lang, spec, student=None, fingerprint=mine)
+            records = scores(job, cell, lang, _mplm(job, cell, run, lang), student=None, fingerprint=mine)
         job.store.add(records)
+
+
+def _mplm(job: Work, cell: Cell, run: Path, lang: str) -> str | Teacher:
+    """An encoder that no cell trains is asked of each test set once for all of them."""
+    import torch
+
+    from ftx_edge.teachers.run import open_run
+
+    name = f"{run}#mplm" + ("" if lang == "en" else f"@{lang}")
+    recipe = recipe_of(job.suite, cell)
+    if not recipe.trains_heads_alone("mplm") or job.suite.task(cell) != "classification":
+        return f"run:{name}"
+    return open_run(name, device=torch.device(_device(job, cell)), kept=job.suite.runs)
 
 
 def measure_student(job: Work, cell: Cell, run: Path, lang: str) -> None:
@@ -112,7 +119,8 @@ def scores(
     """A record for each figure that a target has on the test set of a language."""
     from ftx_edge.evaluation import evaluate
 
-    job.progress.note(f"  {target if isinstance(target, str) else cell.student} on {lang}")
+    of_a_model = known.get("student", cell.student) or "the mPLM"
+    job.progress.note(f"  {target if isinstance(target, str) else of_a_model} on {lang}")
     evaluation = evaluate(
         target,
         job.suite.data.file("test", lang),

@@ -140,7 +140,7 @@ def _distilled(job: Work, cell: Cell, number: str) -> bool:
     with _step1(job, cell, run) as (may, reuse):
         if may:
             job.progress.note(f"cell {number}: {cell.place}")
-            distill(recipe, run, reuse=reuse, translations=job.translations, progress=job.progress)
+            distill(recipe, run, reuse=reuse, cache=job.suite.runs, progress=job.progress)
         return may
 
 
@@ -174,7 +174,7 @@ def _direct(job: Work, cell: Cell, missing: Sequence[str], number: str) -> str:
         gold_supervised(labelled, run, recipe, lang=lang, task=task, progress=job.progress)
     else:
         mt = suite.baselines.translate_train_pseudo[lang]
-        translate_train_pseudo(run, recipe, lang=lang, mt=mt, cache=job.translations, progress=job.progress)
+        translate_train_pseudo(run, recipe, lang=lang, mt=mt, cache=suite.runs, progress=job.progress)
     measure_student(job, cell, run, lang)
     return WORKED
 

@@ -266,6 +266,10 @@ class Recipe:
             return self.balance.naive
         return "whole" if self.teacher.tag else "heads"
 
+    def trains_heads_alone(self, stage: str) -> bool:
+        """Whether a stage of step 1 leaves the mPLM's encoder as it is."""
+        return self.mplm.train_layers == 0 or (stage == "mplm-naive" and self.naive == "heads")
+
     @classmethod
     def read(cls, path: Path | str) -> Recipe:
         """Read a TOML file; raises DataError for what is no TOML and for unknown or ill-typed fields."""

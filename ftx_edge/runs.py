@@ -56,13 +56,8 @@ class RunLayout:
 
     @property
     def cache(self) -> Path:
-        """Soft labels, by what they depend on."""
+        """Soft labels, translations, states of the mPLM, by what they depend on."""
         return self.root / "cache"
-
-    @property
-    def translations(self) -> Path:
-        """Translations by what they depend on."""
-        return self.cache / "translations.sqlite"
 
     @property
     def checkpoints(self) -> Path:

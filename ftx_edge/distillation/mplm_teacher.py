@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.ensemble import averaged
 from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
-from ftx_edge.forward import autocast_for
 from ftx_edge.mplm.model import load_mplm
-from ftx_edge.mplm.states import read_shift, save_center, states_of
+from ftx_edge.mplm.states import MeanStates, read_shift, save_center
 from ftx_edge.recipe import Recipe
 from ftx_edge.runs import RunLayout
 from ftx_edge.soft_labels import Teacher
@@ -27,7 +27,8 @@ def teacher_of(run: Run, corpus: Corpus, stage: str) -> Teacher:
     shift = (
         _shift(run, corpus, run.layout.mplm_of(stage), stage) if _moves(run.recipe, corpus, stage) else None
     )
-    return _opened(run, run.layout.mplm_of(stage), shift)
+    kept = run.shared if run.recipe.trains_heads_alone(stage) else None
+    return _opened(run, run.layout.mplm_of(stage), shift, kept)
 
 
 def teacher_of_students(run: Run, corpus: Corpus) -> Teacher:
@@ -41,13 +42,14 @@ def teacher_of_students(run: Run, corpus: Corpus) -> Teacher:
     return averaged(teachers, alignment=run.recipe.alignment)
 
 
-def _opened(run: Run, folder: Path, shift: Tensor | None) -> Teacher:
+def _opened(run: Run, folder: Path, shift: Tensor | None, kept: Path | None = None) -> Teacher:
     teacher = mplm_teacher(
         folder,
         device=run.device,
         precision=run.precision,
         whole_words=run.recipe.alignment == "first-subword",
         shift=shift,
+        kept=kept,
     )
     return CheckedTeacher(teacher, "mPLM")
 
@@ -71,12 +73,12 @@ def _shift(run: Run, corpus: Corpus, folder: Path, stage: str) -> Tensor:
     missing = [c for c in (run.source, corpus) if not places[c.lang].is_file()]
     if missing and run.accelerator.is_main_process:
         model, tokenizer = load_mplm(folder)
+        kept = run.shared if run.recipe.trains_heads_alone(stage) else None
+        states = MeanStates(model, tokenizer, device=run.device, precision=run.precision, folder=kept)
         for part in missing:
             rows = range(0, len(part.train), max(1, len(part.train) // MOST_CENTERED))
             words = [part.train_words[i] for i in rows] if run.tagging and part.train_words else None
-            encoded = tokenizer.encode([part.train[i] for i in rows], words)
-            with autocast_for(run.device, run.precision):
-                pooled, _ = states_of(model.to(run.device), encoded, pad_id=model.pad_id, device=run.device)
-            save_center(pooled.mean(dim=0), places[part.lang])
+            means = states.of([part.train[i] for i in rows], words)
+            save_center(torch.from_numpy(means).mean(dim=0), places[part.lang])
     run.accelerator.wait_for_everyone()
     return read_shift(places[corpus.lang], places[SOURCE_LANGUAGE])

@@ -30,7 +30,7 @@ def distill(
     out: Path | str,
     *,
     reuse: Path | str | None = None,
-    translations: Path | str | None = None,
+    cache: Path | str | None = None,
     progress: Progress | None = None,
 ) -> DistillResult:
     """Distil the source model into one student a target language; label-free throughout.
@@ -43,7 +43,8 @@ def distill(
         out: run folder; created, or resumed if the same recipe started it.
         reuse: another run, whose mPLM and soft labels are taken over where this recipe would make the same;
             so that several students are compared on one step 1.
-        translations: file that keeps translations, for runs that share them; one in the run by default.
+        cache: folder for what runs may share, translations and states of the untouched mPLM; one in the run
+            by default.
         progress: is told of every stage.
 
     Raises:
@@ -57,7 +58,7 @@ def distill(
         Path(out),
         progress or Silent(),
         reuse=Path(reuse) if reuse else None,
-        translations=Path(translations) if translations else None,
+        cache=Path(cache) if cache else None,
     )
     since = time.monotonic()
     for corpus in (run.source, *run.targets.values()):

@@ -12,7 +12,9 @@ from contextlib import AbstractContextManager
 from itertools import product
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ftx_edge.batches import TrainingSet
@@ -38,21 +40,26 @@ def probe_heads(
     pad_id: int,
     device: torch.device,
     autocast: Callable[[], AbstractContextManager],
+    means: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
 ) -> None:
     """Fit the heads of ``model`` to the teacher's distributions on ``train``; the encoder stays as it is.
 
     The tag head sees about ``MOST_SUBWORDS`` subwords of each set at most. ``held_out`` chooses
-    decay and steps.
+    decay and steps. ``means``: the mean states (N, H) of the texts of both sets, where they are known and no
+    tag head wants the others.
     """
     model.to(device)
     seen = []
-    for data in (train, held_out):
+    for number, data in enumerate((train, held_out)):
         chosen = None
         if model.tag_head is not None and data.tag_weights is not None:
             rows = torch.from_numpy(data.tag_weights > 0).nonzero().squeeze(1)
             chosen = rows[:: max(1, len(rows) // MOST_SUBWORDS)]
-        with autocast():
-            pooled, states = states_of(model, data.encoded, pad_id=pad_id, device=device, subwords=chosen)
+        if means is not None:
+            pooled, states = torch.from_numpy(means[number]).to(device), torch.empty(0)
+        else:
+            with autocast():
+                pooled, states = states_of(model, data.encoded, pad_id=pad_id, device=device, subwords=chosen)
         labels = tags = None
         if data.label_targets is not None:
             labels = _Examples(pooled, torch.from_numpy(data.label_targets).to(device))

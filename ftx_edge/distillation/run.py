@@ -54,7 +54,7 @@ class Run:
         progress: Progress,
         *,
         reuse: Path | None = None,
-        translations: Path | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.recipe = recipe
         self.accelerator = make_accelerator(recipe.device, "fp32")
@@ -78,7 +78,7 @@ class Run:
             self.layout = open_run(out, recipe, inputs)
             if reuse is not None and self.accelerator.is_main_process:
                 take_over_step1(RunLayout(reuse), self.layout)
-        self.translations = translations or self.layout.translations
+        self.shared = cache or self.layout.cache
         self._cache = SoftLabelCache(self.layout.cache)
 
     @property
@@ -99,6 +99,7 @@ class Run:
             layer=self.recipe.balance.layer,
             device=self.device,
             precision=self.precision,
+            kept=self.shared,
         )
 
     @cached_property

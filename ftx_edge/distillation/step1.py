@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ftx_edge.batches import TrainingSet
 from ftx_edge.distillation.balance import join_sets, translated
@@ -84,7 +86,7 @@ def _mixed(run: Run, stage: str) -> Parts:
 def _fit_mplm(run: Run, stage: str, parts: Parts) -> FitResult:
     """Distil the untouched mPLM on those texts; every language weighs the same."""
     recipe = run.recipe.mplm
-    if stage == "mplm-naive" and run.recipe.naive == "heads":
+    if run.recipe.trains_heads_alone(stage):
         recipe = replace(recipe, train_layers=0, heads="probe")
     tokenizer = run.mplm_tokenizer()
     model = _untrained(run, recipe)
@@ -99,6 +101,7 @@ def _fit_mplm(run: Run, stage: str, parts: Parts) -> FitResult:
             pad_id=model.pad_id,
             device=run.device,
             autocast=lambda: autocast_for(run.device, precision),
+            means=None if run.tagging or recipe.layers else _means(run, parts),
         )
 
     result = run.fit(
@@ -115,6 +118,14 @@ def _fit_mplm(run: Run, stage: str, parts: Parts) -> FitResult:
         save_mplm(model, tokenizer, run.layout.mplm_of(stage))
     run.finish(stage, result, {"parameters": count_parameters(model), "texts": len(train)})
     return result
+
+
+def _means(run: Run, parts: Parts) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The mean states in the untouched mPLM of all texts to learn from, and of those for selection."""
+    train, held_out = (
+        np.concatenate([run.space.texts(part.texts) for part in which]) for which in zip(*parts, strict=True)
+    )
+    return train, held_out
 
 
 def _untrained(run: Run, recipe: MplmRecipe) -> MultilingualModel:
@@ -153,7 +164,7 @@ def _translated(run: Run, lang: str, spec: str) -> tuple[Labelled, Labelled]:
                 part,
                 lang,
                 translator,
-                cache=TranslationCache(run.translations),
+                cache=TranslationCache.of(run.shared),
                 cut=segmenter(lang, name) if run.tagging else None,
                 space=run.space,
                 temperature=run.recipe.balance.temperature,

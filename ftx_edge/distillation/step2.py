@@ -16,11 +16,11 @@ from ftx_edge.distillation.first_layers import start_from_layers
 from ftx_edge.distillation.fit import FitResult, make_accelerator
 from ftx_edge.distillation.labelled import Labelled
 from ftx_edge.distillation.mplm_teacher import teacher_of_students
-from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run, mplm_fingerprint
+from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
 from ftx_edge.distillation.start import start_from_mplm
 from ftx_edge.distillation.step1 import mixture
 from ftx_edge.distillation.student import new_student, student_tokenizer
-from ftx_edge.files import sha256_of_text
+from ftx_edge.files import sha256_of, sha256_of_text
 from ftx_edge.mplm.model import load_mplm
 from ftx_edge.runs import write_held_out
 from ftx_edge.soft_labels import SoftLabels, Teacher
@@ -110,7 +110,9 @@ def _start(run: Run, student: Student, tokenizer: Tokenizer, corpus: Corpus) -> 
     """Embeddings from the mPLM that step 1 left, over the training text."""
     model, mplm_tokenizer = load_mplm(run.layout.mplm)
     words = corpus.train_words if run.tagging else None
-    parts = (mplm_fingerprint(run.layout), tokenizer.to_str(), run.precision, str(words), *corpus.train)
+    encoder = sha256_of(run.layout.mplm / "model.safetensors")
+    parts = (encoder, tokenizer.to_str(), run.precision, str(words), *corpus.train)
+    folder = run.shared if run.recipe.trains_heads_alone("mplm") else run.layout.cache
     run.progress.start(f"embeddings from the mPLM, {corpus.lang}", len(corpus.train))
     count = start_from_mplm(
         student,
@@ -121,7 +123,7 @@ def _start(run: Run, student: Student, tokenizer: Tokenizer, corpus: Corpus) -> 
         words,
         device=run.device,
         precision=run.precision,
-        kept=run.layout.cache / f"pieces-{sha256_of_text(*parts)[:24]}.safetensors",
+        kept=folder / f"pieces-{sha256_of_text(*parts)[:24]}.safetensors",
     )
     run.progress.finish(f"{count} of {tokenizer.get_vocab_size()} pieces occur in the text")
 
@@ -154,7 +156,7 @@ def _augmented(run: Run, corpus: Corpus) -> Corpus:
             open_translator(recipe.there[lang], source=lang, target=SOURCE_LANGUAGE, device=device),
             open_translator(recipe.back[lang], source=SOURCE_LANGUAGE, target=lang, device=device),
         )
-        cache = TranslationCache(run.translations)
+        cache = TranslationCache.of(run.shared)
 
         def round_trip(texts: Sequence[str]) -> list[str]:
             for translator in translators:

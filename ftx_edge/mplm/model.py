@@ -116,10 +116,15 @@ class MultilingualModel(nn.Module):
         pooled, states = self.features(input_ids, attention_mask)
         logits = tag_logits = None
         if self.label_head is not None:
-            logits = self.label_head(self.dropout(pooled - self.shift))
+            logits = self.label_logits(pooled)
         if self.tag_head is not None:
             tag_logits = self.tag_head(self.dropout(states))
         return Outputs(logits, tag_logits)
+
+    def label_logits(self, pooled: Tensor) -> Tensor:
+        """(B, H), the mean states, -> (B, C)."""
+        assert self.label_head is not None
+        return self.label_head(self.dropout(pooled - self.shift))
 
     def features(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """What the heads see: the mean state (B, H) and the states (B, T, H), float32."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,8 +22,8 @@ from ftx_edge.batches import TrainingSet, collate, evaluation_batches
 from ftx_edge.files import sha256_of_text
 from ftx_edge.forward import INFERENCE_TOKENS, autocast_for
 from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer, load_encoder
+from ftx_edge.mplm.states import MeanStates
 from ftx_edge.soft_labels import WordSpans
-from ftx_edge.students.layers import masked_mean
 from ftx_edge.tokenization import Encoded
 
 
@@ -61,6 +63,7 @@ class Space:
         layer: the words' layer; 0 stands for two thirds of the depth (8 of 12).
         device: where to compute.
         precision: ``fp32``, ``bf16`` or ``fp16``.
+        kept: folder for the vectors of texts; None keeps none.
     """
 
     def __init__(
@@ -71,9 +74,10 @@ class Space:
         layer: int = 0,
         device: torch.device,
         precision: str = "fp32",
+        kept: Path | None = None,
     ) -> None:
         self.name, self.tokenizer, self.layer = name, tokenizer, layer
-        self.device, self.precision = device, precision
+        self.device, self.precision, self.kept = device, precision, kept
         self.fingerprint = sha256_of_text(
             name, tokenizer.prefix, str(tokenizer.max_length), str(layer), precision
         )
@@ -81,15 +85,14 @@ class Space:
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, H): the mean of each text's last states, prefix and special pieces included."""
-        encoded = self.tokenizer.encode(texts)
+        return self._means.of(texts)
+
+    @cached_property
+    def _means(self) -> MeanStates:
         model = self._model(words=False)
-        found: NDArray[np.float32] | None = None
-        for rows, states, mask in self._states(model, encoded):
-            means = masked_mean(states, mask).cpu().numpy()
-            if found is None:
-                found = np.empty((len(texts), means.shape[1]), dtype=np.float32)
-            found[rows] = means
-        return found if found is not None else np.zeros((0, 1), dtype=np.float32)
+        return MeanStates(
+            model, self.tokenizer, device=self.device, precision=self.precision, folder=self.kept
+        )
 
     def words(self, texts: Sequence[str], words: Sequence[WordSpans]) -> WordVectors:
         """The mean state of each word's pieces, in context, at ``layer``."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ftx_edge.errors import FtxError
 from ftx_edge.files import sha256_of, sha256_of_text
 from ftx_edge.mplm.model import load_mplm
-from ftx_edge.mplm.states import read_shift
+from ftx_edge.mplm.states import MeanStates, read_shift
 from ftx_edge.recipe import Recipe
 from ftx_edge.runs import RunLayout
 from ftx_edge.students.model import load_student
@@ -18,9 +21,11 @@ from ftx_edge.teachers.model import ModelTeacher
 from ftx_edge.tokenization import encode
 
 
-def open_run(name: str, *, device: torch.device, precision: str = "fp32") -> ModelTeacher:
+def open_run(
+    name: str, *, device: torch.device, precision: str = "fp32", kept: Path | None = None
+) -> ModelTeacher:
     """Open an mPLM (``folder#mplm``, ``folder#mplm-naive``; for another language than English
-    ``folder#mplm@pt``) or a student (``folder#pt``).
+    ``folder#mplm@pt``) or a student (``folder#pt``). ``kept`` as in ``mplm_teacher``.
     """
     folder, _, part = name.partition("#")
     layout = RunLayout(Path(folder))
@@ -36,6 +41,7 @@ def open_run(name: str, *, device: torch.device, precision: str = "fp32") -> Mod
             precision=precision,
             whole_words=whole_words,
             shift=shift,
+            kept=kept,
         )
     if not layout.student(part).is_dir():
         there = ", ".join(["mplm", *layout.languages()])
@@ -50,25 +56,65 @@ def mplm_teacher(
     precision: str = "fp32",
     whole_words: bool = False,
     shift: Tensor | None = None,
+    kept: Path | None = None,
 ) -> ModelTeacher:
-    """The mPLM that step 1 left in ``folder``; ``shift`` as in ``MultilingualModel``."""
+    """The mPLM that step 1 left in ``folder``.
+
+    Args:
+        folder: as ``save_mplm`` wrote it.
+        device: where it computes.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        whole_words: as in ``ModelTeacher``.
+        shift: as in ``MultilingualModel``.
+        kept: folder for the mean states of the texts that a classifier is asked of, and of those that another
+            with the same encoder was: for encoders that step 1 did not train.
+    """
     model, tokenizer = load_mplm(folder)
     moved = ""
     if shift is not None:
         model.shift.copy_(shift)
         moved = sha256_of_text(str(shift.tolist()))
     fingerprint = sha256_of(folder / "heads.safetensors") + sha256_of(folder / "model.safetensors")
+    fingerprint = f"{fingerprint}:{precision}:{moved}"
+    if kept and not model.tags:
+        states = MeanStates(model, tokenizer, device=device, precision=precision, folder=kept)
+        return _HeadTeacher(states, fingerprint)
     return ModelTeacher(
         model,
         tokenizer.encode,
         labels=model.labels,
         tags=model.tags,
         pad_id=model.pad_id,
-        fingerprint=f"{fingerprint}:{precision}:{moved}",
+        fingerprint=fingerprint,
         device=device,
         precision=precision,
         whole_words=whole_words,
     )
+
+
+class _HeadTeacher(ModelTeacher):
+    """The label head of an mPLM on mean states that may be known already."""
+
+    def __init__(self, states: MeanStates, fingerprint: str) -> None:
+        model = states.model.eval()
+        super().__init__(
+            model,
+            states.tokenizer.encode,
+            labels=model.labels,
+            tags=(),
+            pad_id=model.pad_id,
+            fingerprint=fingerprint,
+            device=states.device,
+            precision=states.precision,
+        )
+        self._states = states
+
+    @torch.inference_mode()
+    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, C) float32."""
+        means = torch.from_numpy(self._states.of(texts)).to(self.device)
+        found: NDArray[np.float32] = self._states.model.label_logits(means).softmax(dim=-1).cpu().numpy()
+        return found
 
 
 def student_teacher(folder: Path, *, device: torch.device, whole_words: bool = False) -> ModelTeacher:

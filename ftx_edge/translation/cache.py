@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from pathlib import Path
 
-from ftx_edge.errors import DataError
 from ftx_edge.files import sha256_of_text
+from ftx_edge.kept import KeptValues
 
 
 class TranslationCache:
-    """One SQLite file; what `put` has returned from is on disk, whatever happens to the process.
-
-    Several processes may share it.
+    """One file, which several processes may share.
 
     Raises:
         DataError: the file is not a cache, or cannot be opened.
@@ -22,36 +18,20 @@ class TranslationCache:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(self._connect()) as connection, connection:
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS translations"
-                    " (key TEXT PRIMARY KEY, translation TEXT NOT NULL) WITHOUT ROWID"
-                )
-        except (sqlite3.Error, OSError) as error:
-            raise DataError(
-                f"not usable as a cache of translations ({error}): delete it", path=path
-            ) from error
+        self._kept = KeptValues(path, "translations", "translation")
+
+    @classmethod
+    def of(cls, folder: Path) -> TranslationCache:
+        """The one of a folder in which runs keep what they may share."""
+        return cls(folder / "translations.sqlite")
 
     def get(self, fingerprint: str, texts: Sequence[str]) -> list[str | None]:
         """The known translation of each text, None where there is none."""
-        with closing(self._connect()) as connection:
-            query = "SELECT translation FROM translations WHERE key = ?"
-            rows = [connection.execute(query, (_key(fingerprint, text),)).fetchone() for text in texts]
-        return [None if row is None else row[0] for row in rows]
+        return self._kept.get([_key(fingerprint, text) for text in texts])
 
     def put(self, fingerprint: str, pairs: Iterable[tuple[str, str]]) -> None:
         """Keep pairs of text and translation."""
-        rows = [(_key(fingerprint, text), translation) for text, translation in pairs]
-        try:
-            with closing(self._connect()) as connection, connection:
-                connection.executemany("INSERT OR REPLACE INTO translations VALUES (?, ?)", rows)
-        except sqlite3.Error as error:
-            raise DataError(f"cannot keep translations ({error})", path=self.path) from error
-
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=60)
+        self._kept.put([(_key(fingerprint, text), translation) for text, translation in pairs])
 
 
 def _key(fingerprint: str, text: str) -> str:

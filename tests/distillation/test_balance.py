@@ -18,6 +18,7 @@ from ftx_edge.distillation import distill, step1
 from ftx_edge.distillation.balance import Labelled, aligned_tags, join_sets, translated
 from ftx_edge.distillation.progress import Silent
 from ftx_edge.errors import FtxError, UsageError
+from ftx_edge.mplm import states
 from ftx_edge.mplm.space import WordVectors
 from ftx_edge.recipe import Recipe
 from ftx_edge.soft_labels import SoftLabels, SoftTags
@@ -252,6 +253,21 @@ def test_step_1_is_taken_over_whatever_its_recipe_says_in_other_words(
         json.loads((tmp_path / run / "run.json").read_text())["stages"] for run in ("other", "mine")
     )
     assert here[stage] == there[stage]
+
+
+def test_runs_of_heads_alone_share_what_the_encoder_says(tiny_world, tmp_path, monkeypatch):
+    heads = {"mplm.train_layers": 0, "mplm.center": True}
+    distill(recipe(tiny_world, **heads), tmp_path / "alone")
+    distill(
+        recipe(tiny_world, **heads, **{"balance.neighbours": 4}), tmp_path / "one", cache=tmp_path / "kept"
+    )
+    counts = []
+    original = states.states_of
+    monkeypatch.setattr(states, "states_of", lambda m, e, **o: counts.append(len(e)) or original(m, e, **o))
+    distill(recipe(tiny_world, **heads), tmp_path / "two", cache=tmp_path / "kept")
+    assert sum(counts) == 0
+    assert_same(tmp_path / "alone" / "mplm", tmp_path / "two" / "mplm")
+    assert_same(tmp_path / "alone" / "students" / "pt", tmp_path / "two" / "students" / "pt")
 
 
 def test_without_a_naive_mplm_the_first_round_asks_the_neighbours_alone(tiny_world, tmp_path):
