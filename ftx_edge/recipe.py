@@ -23,7 +23,9 @@ INITS = ("random", "mplm", "mplm-embeddings", "mplm-layers")
 TRIMMED = ("mplm", "mplm-layers")
 """Where the student's pieces are the mPLM's."""
 BALANCES = ("none", "neighbours", "translations")
-AUGMENTATIONS = ("drop", "mask", "crop", "mix", "round-trip")
+AUGMENTATIONS = ("drop", "mask", "crop", "mix", "translate", "round-trip", "switch")
+_THERE, _BACK = ("round-trip", "switch"), ("round-trip", "translate")
+"""Augmentations that translate into English, and from it."""
 HEADS = ("probe", "random")
 NAIVES = ("auto", "heads", "whole", "none")
 _NOT_USED = ("english = 0.0", "priors = 0.0", "tag_weight = 0.4")
@@ -189,10 +191,11 @@ class AugmentRecipe:
     Args:
         share: texts made for each text; 0 makes none.
         methods: taken in turn: ``drop`` and ``mask`` words, ``crop`` to a stretch of words, ``mix`` a stretch
-            of another text in, ``round-trip`` to English and back.
+            of another text in; with a translator ``translate`` English texts, ``round-trip`` to English and
+            back, ``switch`` a stretch to English.
         rate: share of the words that ``drop`` and ``mask`` take.
-        there: translators of a language into English, for ``round-trip``.
-        back: translators of English into the language, likewise.
+        there: translators of a language into English, for ``round-trip`` and ``switch``.
+        back: translators of English into the language, for ``round-trip`` and ``translate``.
         english: English texts for each target text that students learn from as well (bilingual step 2), at
             most all there are; selection stays on target text.
     """
@@ -366,12 +369,13 @@ class Recipe:
             raise UsageError(f"augment.methods is empty: choose from {', '.join(AUGMENTATIONS)}")
         for method in augment.methods:
             _one_of("augment.methods", method, AUGMENTATIONS)
-        if augment.share and "round-trip" in augment.methods:
+        if not augment.share:
+            return
+        for name, translators, methods in (("there", augment.there, _THERE), ("back", augment.back, _BACK)):
+            wanting = [method for method in augment.methods if method in methods]
             for lang in self.data.targets:
-                if lang not in augment.there or lang not in augment.back:
-                    raise UsageError(
-                        f"augment: round-trip needs a translator of {lang} in augment.there and augment.back"
-                    )
+                if wanting and lang not in translators:
+                    raise UsageError(f"augment: {wanting[0]} needs a translator of {lang} in augment.{name}")
 
     @property
     def fingerprint(self) -> str:

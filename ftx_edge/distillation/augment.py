@@ -3,13 +3,16 @@
 Whatever comes out is labelled by the teacher, so it need not mean what it was made from: it only has to show
 the teacher off where the student will be used. Masking and cropping are those of Tang et al. 2019,
 *Distilling Task-Specific Knowledge from BERT into Simple Neural Networks*, dropping is that of Wei and Zou
-2019, *EDA*; mixing puts a stretch of one text into another.
+2019, *EDA*; mixing puts a stretch of one text into another. With a translator there are paraphrases by way
+of English, code-switched texts (Qin et al. 2020, *CoSDA-ML*), and the English corpus in translation.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.recipe import AugmentRecipe
@@ -21,8 +24,23 @@ student would otherwise meet for the first time on the device."""
 _ATTEMPTS = 4
 
 Cut = Callable[[str], Sequence[tuple[int, int]]]
-RoundTrip = Callable[[Sequence[str]], Sequence[str]]
+Translate = Callable[[Sequence[str]], Sequence[str]]
 """Texts to as many texts, "" where there is none."""
+
+
+@dataclass(frozen=True)
+class Translations:
+    """What the methods need that translate; each may be None where no method asks for it.
+
+    Args:
+        there: into English.
+        back: from English.
+        english: unlabelled English text.
+    """
+
+    there: Translate | None = None
+    back: Translate | None = None
+    english: Sequence[str] = ()
 
 
 def augment(
@@ -31,7 +49,7 @@ def augment(
     *,
     seed: int,
     cut: Cut,
-    round_trip: RoundTrip | None = None,
+    translations: Translations | None = None,
 ) -> Corpus:
     """The corpus with ``recipe.share`` new training texts for each that it has; the held-out part stays.
 
@@ -43,34 +61,28 @@ def augment(
         recipe: what to make of it, and how much.
         seed: everything random depends on it, and on the language.
         cut: the language's segmenter.
-        round_trip: translates to English and back; needed for that method.
+        translations: needed for ``translate``, ``round-trip`` and ``switch``.
     """
     rng = random.Random(f"{seed} augment {corpus.lang}")
     words = corpus.train_words or tuple(tuple(cut(text)) for text in corpus.train)
     known = {*corpus.train, *corpus.held_out}
     wanted = round(recipe.share * len(corpus.train))
-    # Whole passes over the corpus in an order of their own, so that every text is used as often.
-    rows: list[int] = []
-    while len(rows) < wanted:
-        order = list(range(len(corpus.train)))
-        rng.shuffle(order)
-        rows += order
+    rows = _passes(len(corpus.train), wanted, rng)
     methods = [recipe.methods[i % len(recipe.methods)] for i in range(wanted)]
-    there_and_back: dict[int, str] = {}
-    if round_trip is not None and "round-trip" in methods:
-        chosen = sorted({row for row, method in zip(rows, methods, strict=False) if method == "round-trip"})
-        made_texts = round_trip([corpus.train[row] for row in chosen])
-        there_and_back = dict(zip(chosen, made_texts, strict=True))
+    given = _translated(corpus, list(zip(methods, rows, strict=True)), translations or Translations(), rng)
     made: list[str] = []
-    for row, method in zip(rows, methods, strict=False):
-        if method == "round-trip":
-            candidates = [there_and_back.get(row, "")]
+    for i, (row, method) in enumerate(zip(rows, methods, strict=True)):
+        if method in ("translate", "round-trip"):
+            candidates = [given[i]]
         else:
             other = rng.randrange(len(corpus.train))
+            partner, partner_words = corpus.train[other], words[other]
+            if method == "switch":
+                partner = given[i]
+                partner_words = tuple((found.start(), found.end()) for found in re.finditer(r"\S+", partner))
+            make = _METHODS[method]
             candidates = [
-                _METHODS[method](
-                    corpus.train[row], words[row], corpus.train[other], words[other], recipe.rate, rng
-                )
+                make(corpus.train[row], words[row], partner, partner_words, recipe.rate, rng)
                 for _ in range(_ATTEMPTS)
             ]
         new = next((text for text in candidates if text.strip() and text not in known), None)
@@ -89,6 +101,45 @@ def augment(
         corpus.held_out_words,
         corpus.segmenter,
     )
+
+
+def _passes(count: int, wanted: int, rng: random.Random) -> list[int]:
+    """So many rows: whole passes over ``count`` of them, each in an order of its own."""
+    rows: list[int] = []
+    while count and len(rows) < wanted:
+        order = list(range(count))
+        rng.shuffle(order)
+        rows += order
+    return rows[:wanted]
+
+
+def _translated(
+    corpus: Corpus, tasks: Sequence[tuple[str, int]], by: Translations, rng: random.Random
+) -> dict[int, str]:
+    """By the number of the task what a translator gives for it."""
+    found: dict[int, str] = {}
+    away = [i for i, (method, _) in enumerate(tasks) if method in ("round-trip", "switch")]
+    if away:
+        assert by.there is not None
+        english = _once(by.there, [corpus.train[tasks[i][1]] for i in away])
+        found |= dict(zip(away, english, strict=True))
+    returning = [i for i in away if tasks[i][0] == "round-trip"]
+    texts = [found[i] for i in returning]
+    fresh = [i for i, (method, _) in enumerate(tasks) if method == "translate"]
+    # Each English text once: more of them there are not.
+    rows = _passes(len(by.english), min(len(fresh), len(by.english)), rng)
+    texts += [by.english[row] for row in rows]
+    if texts:
+        assert by.back is not None
+        found |= dict(zip([*returning, *fresh], _once(by.back, texts), strict=False))
+    return {i: found.get(i, "") for i in range(len(tasks))}
+
+
+def _once(translate: Translate, texts: Sequence[str]) -> list[str]:
+    """Each text translated, equal ones once; "" stays what it is."""
+    distinct = sorted({text for text in texts if text})
+    known = dict(zip(distinct, translate(distinct), strict=True))
+    return [known.get(text, "") for text in texts]
 
 
 def drop(text: str, words: WordSpans, _text: str, _words: WordSpans, rate: float, rng: random.Random) -> str:
@@ -120,14 +171,35 @@ def mix(
     return text[:start] + other[other_start:other_end] + text[end:]
 
 
-_METHODS = {"drop": drop, "mask": mask, "crop": crop, "mix": mix}
+def switch(
+    text: str, words: WordSpans, other: str, other_words: WordSpans, _rate: float, rng: random.Random
+) -> str:
+    """Put a stretch of the text's translation in the place of the stretch that lies as far along in it."""
+    if len(words) < 2 or not other_words:
+        return ""
+    first, end = _third_of(len(words), rng)
+    there = len(other_words) / len(words)
+    other_first = min(round(first * there), len(other_words) - 1)
+    other_end = max(other_first + 1, round(end * there))
+    own = text[: words[first][0]], text[words[end - 1][1] :]
+    stretch = other[other_words[other_first][0] : other_words[min(other_end, len(other_words)) - 1][1]]
+    return own[0] + stretch + own[1]
+
+
+_METHODS = {"drop": drop, "mask": mask, "crop": crop, "mix": mix, "switch": switch}
 
 
 def _third(words: WordSpans, rng: random.Random) -> tuple[int, int]:
-    """Where a random third of the words begins and ends."""
-    length = max(1, round(len(words) / 3))
-    start = rng.randint(0, len(words) - length)
-    return words[start][0], words[start + length - 1][1]
+    """The characters at which a random third of the words begins and ends."""
+    first, end = _third_of(len(words), rng)
+    return words[first][0], words[end - 1][1]
+
+
+def _third_of(count: int, rng: random.Random) -> tuple[int, int]:
+    """Where a random third of so many words begins and ends, one word at least."""
+    length = max(1, round(count / 3))
+    first = rng.randint(0, count - length)
+    return first, first + length
 
 
 def _chosen(words: WordSpans, rate: float, rng: random.Random) -> list[int]:

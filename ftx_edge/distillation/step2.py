@@ -9,7 +9,7 @@ from dataclasses import replace
 from tokenizers import Tokenizer
 
 from ftx_edge.batches import TrainingSet
-from ftx_edge.distillation.augment import augment
+from ftx_edge.distillation.augment import Translate, Translations, augment
 from ftx_edge.distillation.balance import join_sets
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.first_layers import start_from_layers
@@ -149,23 +149,27 @@ def _sets(
 def _augmented(run: Run, corpus: Corpus) -> Corpus:
     """The corpus with new texts in its training part (paper, section 2.3.2)."""
     recipe, lang = run.recipe.augment, corpus.lang
-    round_trip = None
-    if "round-trip" in recipe.methods:
-        device = run.device.type
-        translators = (
-            open_translator(recipe.there[lang], source=lang, target=SOURCE_LANGUAGE, device=device),
-            open_translator(recipe.back[lang], source=SOURCE_LANGUAGE, target=lang, device=device),
-        )
-        cache = TranslationCache.of(run.shared)
-
-        def round_trip(texts: Sequence[str]) -> list[str]:
-            for translator in translators:
-                found = translate_texts(texts, translator, cache=cache, progress=run.progress)
-                texts = [translation.translation for translation in found]
-            return list(texts)
-
+    translations = Translations(
+        _translator(run, recipe.there.get(lang), source=lang, target=SOURCE_LANGUAGE),
+        _translator(run, recipe.back.get(lang), source=SOURCE_LANGUAGE, target=lang),
+        run.source.train,
+    )
     cut = segmenter(lang, run.recipe.data.segmenters.get(lang))
     with run.processes.main_process_first():
-        augmented = augment(corpus, recipe, seed=run.recipe.seed, cut=cut, round_trip=round_trip)
+        augmented = augment(corpus, recipe, seed=run.recipe.seed, cut=cut, translations=translations)
     run.progress.note(f"{lang}: {len(augmented.train) - len(corpus.train)} texts made from others")
     return augmented
+
+
+def _translator(run: Run, spec: str | None, *, source: str, target: str) -> Translate | None:
+    """What translates texts, each once in the life of the cache; opened when it is asked."""
+    if spec is None:
+        return None
+
+    def translate(texts: Sequence[str]) -> list[str]:
+        translator = open_translator(spec, source=source, target=target, device=run.device.type)
+        cache = TranslationCache.of(run.shared)
+        found = translate_texts(texts, translator, cache=cache, progress=run.progress)
+        return [translation.translation for translation in found]
+
+    return translate

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from ftx_edge.distillation.augment import MASK, augment, crop, drop, mask, mix
+from ftx_edge.distillation.augment import MASK, Translations, augment, crop, drop, mask, mix, switch
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.errors import UsageError
 from ftx_edge.recipe import AugmentRecipe, Recipe
@@ -88,13 +88,49 @@ def test_words_are_cut_where_they_are_needed():
 
 
 def test_a_round_trip_gives_what_comes_back_and_drops_what_does_not():
+    def there(texts):
+        return ["" if "rádio" in text else f"en {text}" for text in texts]
+
     def back(texts):
-        return ["" if "rádio" in text else text + " por favor" for text in texts]
+        return [text.removeprefix("en ") + " por favor" for text in texts]
 
     recipe = AugmentRecipe(share=1.0, methods=("round-trip",))
-    found = augment(CORPUS, recipe, seed=0, cut=cut, round_trip=back)
+    found = augment(CORPUS, recipe, seed=0, cut=cut, translations=Translations(there, back))
     new = found.train[len(TEXTS) :]
     assert sorted(new) == sorted(t + " por favor" for t in TEXTS if "rádio" not in t)
+
+
+def test_english_text_is_read_in_translation_each_text_once():
+    def back(texts):
+        return [{"play": "toca"}.get(text, TEXTS[0]) for text in texts]
+
+    recipe = AugmentRecipe(share=1.0, methods=("translate",))
+    translations = Translations(back=back, english=("play", "turn on the light"))
+    found = augment(CORPUS, recipe, seed=0, cut=cut, translations=translations)
+    # The other one came out as a text that was there.
+    assert found.train == (*TEXTS, "toca")
+
+
+def test_switched_texts_keep_their_words_but_for_a_stretch_of_their_translation():
+    def there(texts):
+        return [text.upper() for text in texts]
+
+    recipe = AugmentRecipe(share=1.0, methods=("switch",))
+    found = augment(CORPUS, recipe, seed=0, cut=cut, translations=Translations(there))
+    new = found.train[len(TEXTS) :]
+    assert len(new) > len(TEXTS) / 2
+    for text in new:
+        assert text.lower() in [known.lower() for known in TEXTS]
+        assert text.lower() != text != text.upper()
+
+
+def test_a_stretch_is_taken_from_as_far_along_a_longer_translation():
+    text, longer = "a b c", "A1 A2 B1 B2 C1 C2"
+    words, others = tuple(cut(text)), tuple(cut(longer))
+    made = {switch(text, words, longer, others, 0.2, random.Random(seed)) for seed in range(20)}
+    assert made == {"A1 A2 b c", "a B1 B2 c", "a b C1 C2"}
+    assert switch("a", tuple(cut("a")), longer, others, 0.2, random.Random(0)) == ""
+    assert switch(text, words, "", (), 0.2, random.Random(0)) == ""
 
 
 @pytest.mark.train
@@ -128,6 +164,8 @@ def test_a_run_trains_its_student_on_more_text(tiny_world, tmp_path):
         ({"augment.methods": ("shuffle",)}, "unknown augment.methods 'shuffle'"),
         ({"augment.share": 1.0, "augment.methods": ()}, "augment.methods is empty"),
         ({"augment.share": 1.0, "augment.methods": ("round-trip",)}, "round-trip needs a translator of pt"),
+        ({"augment.share": 1.0, "augment.methods": ("switch",)}, "switch needs .* in augment.there"),
+        ({"augment.share": 1.0, "augment.methods": ("translate",)}, "translate needs .* in augment.back"),
     ],
 )
 def test_what_cannot_be_made_is_refused(changes, says):
