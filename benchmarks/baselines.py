@@ -205,7 +205,14 @@ def _translated_english(
     corpus = read_corpus(
         recipe.data.source, lang="en", held_out=recipe.data.held_out, seed=recipe.seed, words=tagging
     )
-    translator = open_translator(mt, source="en", target=lang, device=device.type)
+    translator = open_translator(
+        mt,
+        source="en",
+        target=lang,
+        beams=recipe.translation.beams,
+        max_length=recipe.translation.max_length,
+        device=device.type,
+    )
     inputs = {"source text": corpus.fingerprint, "teacher": teachers.fingerprint}
     inputs |= {"translator": sha256_of_text(lang, translator.fingerprint)}
     layout = open_run(out, recipe, inputs, method=TRANSLATED)

@@ -23,12 +23,16 @@ INITS = ("random", "mplm", "mplm-embeddings", "mplm-layers")
 TRIMMED = ("mplm", "mplm-layers")
 """Where the student's pieces are the mPLM's."""
 BALANCES = ("none", "neighbours", "translations")
-AUGMENTATIONS = ("drop", "mask", "crop", "mix", "translate", "round-trip", "switch")
-_THERE, _BACK = ("round-trip", "switch"), ("round-trip", "translate")
-"""Augmentations that translate into English, and from it."""
+AUGMENTATIONS = ("drop", "mask", "crop", "mix", "translate", "round-trip", "paraphrase", "switch")
+_TRANSLATING = {
+    "there": ("round-trip", "switch"),
+    "back": ("translate", "round-trip"),
+    "within": ("paraphrase",),
+}
+"""The translators of `AugmentRecipe`, and the augmentations that need them."""
 HEADS = ("probe", "random")
 NAIVES = ("auto", "heads", "whole", "none")
-_NOT_USED = ("english = 0.0", "priors = 0.0", "tag_weight = 0.4")
+_NOT_USED = ("english = 0.0", "priors = 0.0", "sample = 0.0", "tag_weight = 0.4")
 """Fields that are younger than runs which go on without them."""
 _LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
@@ -192,10 +196,13 @@ class AugmentRecipe:
         share: texts made for each text; 0 makes none.
         methods: taken in turn: ``drop`` and ``mask`` words, ``crop`` to a stretch of words, ``mix`` a stretch
             of another text in; with a translator ``translate`` English texts, ``round-trip`` to English and
-            back, ``switch`` a stretch to English.
+            back, ``paraphrase`` within the language, ``switch`` a stretch to English.
         rate: share of the words that ``drop`` and ``mask`` take.
         there: translators of a language into English, for ``round-trip`` and ``switch``.
-        back: translators of English into the language, for ``round-trip`` and ``translate``.
+        back: translators of English into the language, for ``translate`` and ``round-trip``.
+        within: translators of the language into itself, for ``paraphrase``.
+        sample: temperature at which ``round-trip`` and ``paraphrase`` draw what they give back; 0 takes the
+            likeliest translation. Models of transformers can be drawn from.
         english: English texts for each target text that students learn from as well (bilingual step 2), at
             most all there are; selection stays on target text.
     """
@@ -205,7 +212,22 @@ class AugmentRecipe:
     rate: float = 0.2
     there: dict[str, str] = field(default_factory=dict)
     back: dict[str, str] = field(default_factory=dict)
+    within: dict[str, str] = field(default_factory=dict)
+    sample: float = 0.0
     english: float = 0.0
+
+
+@dataclass(frozen=True)
+class TranslationRecipe:
+    """How all translators of the recipe work that are models of transformers.
+
+    Args:
+        beams: of the search; 1 is greedy.
+        max_length: most tokens of a text that are read, and of a translation that are written.
+    """
+
+    beams: int = 1
+    max_length: int = 128
 
 
 @dataclass(frozen=True)
@@ -257,6 +279,7 @@ class Recipe:
     balance: BalanceRecipe = field(default_factory=BalanceRecipe)
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
     ensemble: EnsembleRecipe = field(default_factory=EnsembleRecipe)
+    translation: TranslationRecipe = field(default_factory=TranslationRecipe)
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
@@ -338,6 +361,8 @@ class Recipe:
                     raise UsageError(f"{name}.{what} must be above 0, not {getattr(step, what)}")
         self._check_balance()
         self._check_augment()
+        if min(self.translation.beams, self.translation.max_length) < 1:
+            raise UsageError("translation.beams and translation.max_length must be at least 1")
         for head, more in (("label", self.ensemble.labels), ("tag", self.ensemble.tags)):
             if more and not getattr(self.teacher, head):
                 raise UsageError(f"ensemble.{head}s adds to teacher.{head}, which is not set")
@@ -361,8 +386,8 @@ class Recipe:
 
     def _check_augment(self) -> None:
         augment = self.augment
-        if min(augment.share, augment.english) < 0:
-            raise UsageError("augment.share and augment.english must not be below 0")
+        if min(augment.share, augment.english, augment.sample) < 0:
+            raise UsageError("augment.share, augment.english and augment.sample must not be below 0")
         if not 0 < augment.rate < 1:
             raise UsageError(f"augment.rate {augment.rate}: a share between 0 and 1")
         if augment.share and not augment.methods:
@@ -371,10 +396,10 @@ class Recipe:
             _one_of("augment.methods", method, AUGMENTATIONS)
         if not augment.share:
             return
-        for name, translators, methods in (("there", augment.there, _THERE), ("back", augment.back, _BACK)):
+        for name, methods in _TRANSLATING.items():
             wanting = [method for method in augment.methods if method in methods]
             for lang in self.data.targets:
-                if wanting and lang not in translators:
+                if wanting and lang not in getattr(augment, name):
                     raise UsageError(f"augment: {wanting[0]} needs a translator of {lang} in augment.{name}")
 
     @property
@@ -393,6 +418,7 @@ class Recipe:
         idle = ["balance"] * (self.balance.method == "none")
         idle += ["augment"] * (self.augment.share == 0 and self.augment.english == 0)
         idle += ["ensemble"] * (self.ensemble == EnsembleRecipe())
+        idle += ["translation"] * (self.translation == TranslationRecipe())
         read = {"naive": self.naive} if balanced else {"naive": "heads", "priors": 0.0}
         balance = dataclasses.replace(self.balance, **read)
         recipe = dataclasses.replace(self, device="auto", data=data, balance=balance)

@@ -35,11 +35,15 @@ class Translations:
     Args:
         there: into English.
         back: from English.
+        back_again: from English, of what ``there`` gave; it may draw its translations.
+        within: from the language into itself; likewise.
         english: unlabelled English text.
     """
 
     there: Translate | None = None
     back: Translate | None = None
+    back_again: Translate | None = None
+    within: Translate | None = None
     english: Sequence[str] = ()
 
 
@@ -61,7 +65,7 @@ def augment(
         recipe: what to make of it, and how much.
         seed: everything random depends on it, and on the language.
         cut: the language's segmenter.
-        translations: needed for ``translate``, ``round-trip`` and ``switch``.
+        translations: needed for ``translate``, ``round-trip``, ``paraphrase`` and ``switch``.
     """
     rng = random.Random(f"{seed} augment {corpus.lang}")
     words = corpus.train_words or tuple(tuple(cut(text)) for text in corpus.train)
@@ -72,7 +76,7 @@ def augment(
     given = _translated(corpus, list(zip(methods, rows, strict=True)), translations or Translations(), rng)
     made: list[str] = []
     for i, (row, method) in enumerate(zip(rows, methods, strict=True)):
-        if method in ("translate", "round-trip"):
+        if method in _WHOLE:
             candidates = [given[i]]
         else:
             other = rng.randrange(len(corpus.train))
@@ -116,28 +120,31 @@ def _passes(count: int, wanted: int, rng: random.Random) -> list[int]:
 def _translated(
     corpus: Corpus, tasks: Sequence[tuple[str, int]], by: Translations, rng: random.Random
 ) -> dict[int, str]:
-    """By the number of the task what a translator gives for it."""
-    found: dict[int, str] = {}
-    away = [i for i, (method, _) in enumerate(tasks) if method in ("round-trip", "switch")]
-    if away:
-        assert by.there is not None
-        english = _once(by.there, [corpus.train[tasks[i][1]] for i in away])
-        found |= dict(zip(away, english, strict=True))
-    returning = [i for i in away if tasks[i][0] == "round-trip"]
-    texts = [found[i] for i in returning]
-    fresh = [i for i, (method, _) in enumerate(tasks) if method == "translate"]
+    """By the number of the task what translators give for it, "" where nothing."""
+    of_method = {name: [i for i, (method, _) in enumerate(tasks) if method == name] for name in _TRANSLATING}
+    texts = {name: [corpus.train[tasks[i][1]] for i in chosen] for name, chosen in of_method.items()}
     # Each English text once: more of them there are not.
-    rows = _passes(len(by.english), min(len(fresh), len(by.english)), rng)
-    texts += [by.english[row] for row in rows]
-    if texts:
-        assert by.back is not None
-        found |= dict(zip([*returning, *fresh], _once(by.back, texts), strict=False))
-    return {i: found.get(i, "") for i in range(len(tasks))}
+    rows = _passes(len(by.english), min(len(texts["translate"]), len(by.english)), rng)
+    texts["translate"] = [by.english[row] for row in rows]
+    texts["round-trip"] = _once(by.there, texts["round-trip"])
+    by_method = {
+        "translate": by.back,
+        "round-trip": by.back_again,
+        "paraphrase": by.within,
+        "switch": by.there,
+    }
+    found = dict.fromkeys(range(len(tasks)), "")
+    for name, translate in by_method.items():
+        found |= dict(zip(of_method[name], _once(translate, texts[name]), strict=False))
+    return found
 
 
-def _once(translate: Translate, texts: Sequence[str]) -> list[str]:
+def _once(translate: Translate | None, texts: Sequence[str]) -> list[str]:
     """Each text translated, equal ones once; "" stays what it is."""
     distinct = sorted({text for text in texts if text})
+    if not distinct:
+        return [""] * len(texts)
+    assert translate is not None
     known = dict(zip(distinct, translate(distinct), strict=True))
     return [known.get(text, "") for text in texts]
 
@@ -186,6 +193,9 @@ def switch(
     return own[0] + stretch + own[1]
 
 
+_WHOLE = ("translate", "round-trip", "paraphrase")
+"""Methods that take what a translator gives as it is."""
+_TRANSLATING = (*_WHOLE, "switch")
 _METHODS = {"drop": drop, "mask": mask, "crop": crop, "mix": mix, "switch": switch}
 
 

@@ -36,6 +36,7 @@ from ftx_edge.runs import (
 from ftx_edge.soft_labels import SoftLabelCache, Teacher, WordSpans
 from ftx_edge.teachers.model import Encode
 from ftx_edge.tokenization import UNSPACED
+from ftx_edge.translation import Translator, open_translator
 from ftx_edge.trimming import scored_pieces
 
 SOURCE_LANGUAGE = "en"
@@ -100,6 +101,19 @@ class Run:
             device=self.device,
             precision=self.precision,
             kept=self.shared,
+        )
+
+    def translator(self, spec: str, *, source: str, target: str, temperature: float = 0.0) -> Translator:
+        """A translator that the recipe names; ``temperature`` as in ``translation.Options``."""
+        return open_translator(
+            spec,
+            source=source,
+            target=target,
+            beams=self.recipe.translation.beams,
+            max_length=self.recipe.translation.max_length,
+            device=self.device.type,
+            temperature=temperature,
+            seed=self.recipe.seed,
         )
 
     @cached_property

@@ -24,7 +24,7 @@ from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer, load_e
 from ftx_edge.recipe import MplmRecipe, StepRecipe
 from ftx_edge.soft_labels import Teacher
 from ftx_edge.students.model import count_parameters
-from ftx_edge.translation import TranslationCache, open_translator
+from ftx_edge.translation import TranslationCache
 from ftx_edge.words import segmenter
 
 Parts = Sequence[tuple[Labelled, Labelled]]
@@ -155,7 +155,7 @@ def _joined(run: Run, parts: Sequence[Labelled], tokenizer: MultilingualTokenize
 
 def _translated(run: Run, lang: str, spec: str) -> tuple[Labelled, Labelled]:
     """The English text in another language, with the English soft labels."""
-    translator = open_translator(spec, source=SOURCE_LANGUAGE, target=lang, device=run.device.type)
+    translator = run.translator(spec, source=SOURCE_LANGUAGE, target=lang)
     name = run.recipe.data.segmenters.get(lang)
     found = []
     for part in run.english:

@@ -26,7 +26,7 @@ from ftx_edge.runs import write_held_out
 from ftx_edge.soft_labels import SoftLabels, Teacher
 from ftx_edge.students.model import Student, count_parameters, save_student
 from ftx_edge.tokenization import encode
-from ftx_edge.translation import TranslationCache, open_translator, translate_texts
+from ftx_edge.translation import TranslationCache, translate_texts
 from ftx_edge.words import segmenter
 
 
@@ -149,10 +149,14 @@ def _sets(
 def _augmented(run: Run, corpus: Corpus) -> Corpus:
     """The corpus with new texts in its training part (paper, section 2.3.2)."""
     recipe, lang = run.recipe.augment, corpus.lang
+    there, back, within = recipe.there.get(lang), recipe.back.get(lang), recipe.within.get(lang)
+    english, sample = SOURCE_LANGUAGE, recipe.sample
     translations = Translations(
-        _translator(run, recipe.there.get(lang), source=lang, target=SOURCE_LANGUAGE),
-        _translator(run, recipe.back.get(lang), source=SOURCE_LANGUAGE, target=lang),
-        run.source.train,
+        there=_translator(run, there, source=lang, target=english),
+        back=_translator(run, back, source=english, target=lang),
+        back_again=_translator(run, back, source=english, target=lang, temperature=sample),
+        within=_translator(run, within, source=lang, target=lang, temperature=sample),
+        english=run.source.train,
     )
     cut = segmenter(lang, run.recipe.data.segmenters.get(lang))
     with run.processes.main_process_first():
@@ -161,13 +165,15 @@ def _augmented(run: Run, corpus: Corpus) -> Corpus:
     return augmented
 
 
-def _translator(run: Run, spec: str | None, *, source: str, target: str) -> Translate | None:
+def _translator(
+    run: Run, spec: str | None, *, source: str, target: str, temperature: float = 0.0
+) -> Translate | None:
     """What translates texts, each once in the life of the cache; opened when it is asked."""
     if spec is None:
         return None
 
     def translate(texts: Sequence[str]) -> list[str]:
-        translator = open_translator(spec, source=source, target=target, device=run.device.type)
+        translator = run.translator(spec, source=source, target=target, temperature=temperature)
         cache = TranslationCache.of(run.shared)
         found = translate_texts(texts, translator, cache=cache, progress=run.progress)
         return [translation.translation for translation in found]

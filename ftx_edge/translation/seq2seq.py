@@ -41,10 +41,15 @@ class Seq2Seq:
         self._first_token = _set_languages(spec, tokenizer, options)
         languages = f"{options.source}-{options.target}"
         search = f"beams={options.beams} length={options.max_length}"
+        if options.temperature:
+            search += f" temperature={options.temperature} seed={options.seed}"
         self.fingerprint = f"seq2seq {identity} {languages} {search}"
 
     def translate(self, texts: Sequence[str]) -> list[str]:
-        """The translations; a blank text gives an empty one. Texts are cut at ``max_length`` tokens."""
+        """The translations; a blank text gives an empty one. Texts are cut at ``max_length`` tokens.
+
+        What is drawn depends on the texts that come together.
+        """
         import torch
 
         filled = [text for text in texts if text.strip()]
@@ -55,13 +60,13 @@ class Seq2Seq:
         )
         inputs = {name: encoded[name].to(self._options.device) for name in ("input_ids", "attention_mask")}
         forced = {} if self._first_token is None else {"forced_bos_token_id": self._first_token}
-        with torch.inference_mode():
+        search: dict[str, Any] = {"num_beams": self._options.beams, "do_sample": False}
+        if self._options.temperature:
+            search |= {"do_sample": True, "temperature": self._options.temperature, "top_k": 0}
+        with torch.inference_mode(), torch.random.fork_rng():
+            torch.manual_seed(self._options.seed)
             tokens = self._model.generate(
-                **inputs,
-                num_beams=self._options.beams,
-                do_sample=False,
-                max_new_tokens=self._options.max_length,
-                **forced,
+                **inputs, **search, max_new_tokens=self._options.max_length, **forced
             )
         # The decoder's start and the language are no part of it, and not special tokens to every tokenizer.
         tokens = tokens[:, 1 if self._first_token is None else 2 :]

@@ -38,6 +38,8 @@ class Options:
         max_length: most tokens of a text that are read, and of a translation that are written.
         device: of a torch model.
         threads: of an ONNX model; torch takes its own from ``torch.set_num_threads``.
+        temperature: above 0, translations are drawn rather than searched for; models of transformers can.
+        seed: of what is drawn.
     """
 
     source: str | None = None
@@ -46,6 +48,8 @@ class Options:
     max_length: int = 128
     device: str = "cpu"
     threads: int = 1
+    temperature: float = 0.0
+    seed: int = 0
 
 
 def open_translator(
@@ -57,6 +61,8 @@ def open_translator(
     max_length: int = 128,
     device: str = "cpu",
     threads: int = 1,
+    temperature: float = 0.0,
+    seed: int = 0,
 ) -> Translator:
     """The translator of a name.
 
@@ -71,10 +77,10 @@ def open_translator(
 
     Args:
         source, target: languages; ``#source-target`` in the name goes before them.
-        beams, max_length, device, threads: see `Options`.
+        beams, max_length, device, threads, temperature, seed: see `Options`.
 
     Raises:
-        UsageError: unknown kind, or a name that lacks what its kind needs.
+        UsageError: unknown kind, a name that lacks what its kind needs, or a kind that cannot draw.
         MissingExtraError: the kind needs a package that is not installed.
         DataError: a file or folder that is missing or cannot be read.
     """
@@ -84,6 +90,11 @@ def open_translator(
         raise UsageError(f"unknown translator {spec!r}: it must start with one of {known}")
     if beams < 1 or max_length < 1 or threads < 1:
         raise UsageError("beams, length and threads of a translator must be at least 1")
+    if temperature and kind not in _WITH_LANGUAGES:
+        drawing = ", ".join(f"{name}:" for name in _WITH_LANGUAGES)
+        raise UsageError(
+            f"translator {spec!r} gives one translation, whatever the temperature: use {drawing}"
+        )
     place, languages = rest, ""
     if kind in _WITH_LANGUAGES:
         place, _, languages = rest.partition("#")
@@ -91,7 +102,8 @@ def open_translator(
         source, dash, target = languages.partition("-")
         if not (source and dash and target):
             raise UsageError(f"translator {spec!r}: after # come two languages, such as #pt-en")
-    return BACK_ENDS[kind](spec, place, Options(source, target, beams, max_length, device, threads))
+    options = Options(source, target, beams, max_length, device, threads, temperature, seed)
+    return BACK_ENDS[kind](spec, place, options)
 
 
 # Each back end is imported when it is asked for: torch and onnxruntime are optional and slow to load.

@@ -95,9 +95,18 @@ def test_a_round_trip_gives_what_comes_back_and_drops_what_does_not():
         return [text.removeprefix("en ") + " por favor" for text in texts]
 
     recipe = AugmentRecipe(share=1.0, methods=("round-trip",))
-    found = augment(CORPUS, recipe, seed=0, cut=cut, translations=Translations(there, back))
+    found = augment(CORPUS, recipe, seed=0, cut=cut, translations=Translations(there=there, back_again=back))
     new = found.train[len(TEXTS) :]
     assert sorted(new) == sorted(t + " por favor" for t in TEXTS if "rádio" not in t)
+
+
+def test_a_paraphrase_stays_within_the_language():
+    def within(texts):
+        return [f"{text} já" for text in texts]
+
+    recipe = AugmentRecipe(share=1.0, methods=("paraphrase",))
+    found = augment(CORPUS, recipe, seed=0, cut=cut, translations=Translations(within=within))
+    assert sorted(found.train[len(TEXTS) :]) == sorted(f"{text} já" for text in TEXTS)
 
 
 def test_english_text_is_read_in_translation_each_text_once():
@@ -116,7 +125,7 @@ def test_switched_texts_keep_their_words_but_for_a_stretch_of_their_translation(
         return [text.upper() for text in texts]
 
     recipe = AugmentRecipe(share=1.0, methods=("switch",))
-    found = augment(CORPUS, recipe, seed=0, cut=cut, translations=Translations(there))
+    found = augment(CORPUS, recipe, seed=0, cut=cut, translations=Translations(there=there))
     new = found.train[len(TEXTS) :]
     assert len(new) > len(TEXTS) / 2
     for text in new:
@@ -159,11 +168,13 @@ def test_a_run_trains_its_student_on_more_text(tiny_world, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"augment.share": -1.0}, "augment.share and augment.english must not be below 0"),
-        ({"augment.english": -1.0}, "augment.share and augment.english must not be below 0"),
+        ({"augment.share": -1.0}, "augment.share, augment.english and augment.sample must not"),
+        ({"augment.english": -1.0}, "augment.share, augment.english and augment.sample must not"),
         ({"augment.methods": ("shuffle",)}, "unknown augment.methods 'shuffle'"),
         ({"augment.share": 1.0, "augment.methods": ()}, "augment.methods is empty"),
         ({"augment.share": 1.0, "augment.methods": ("round-trip",)}, "round-trip needs a translator of pt"),
+        ({"augment.share": 1.0, "augment.methods": ("paraphrase",)}, "paraphrase needs .* in augment.within"),
+        ({"translation.beams": 0}, "translation.beams and translation.max_length must be at least 1"),
         ({"augment.share": 1.0, "augment.methods": ("switch",)}, "switch needs .* in augment.there"),
         ({"augment.share": 1.0, "augment.methods": ("translate",)}, "translate needs .* in augment.back"),
     ],

@@ -43,6 +43,27 @@ def test_beams_and_length_are_part_of_the_fingerprint(tiny_seq2seq: Path) -> Non
     assert open_translator(spec, beams=3, max_length=4).translate(["luz"])
 
 
+def test_what_is_drawn_differs_from_what_is_found_and_depends_on_the_seed_alone(tiny_seq2seq: Path) -> None:
+    import torch
+
+    spec, text = f"seq2seq:{tiny_seq2seq}#pt-pt", ["a luz da cozinha"]
+    drawn = {
+        seed: open_translator(spec, max_length=8, temperature=2.0, seed=seed).translate(text)[0]
+        for seed in range(4)
+    }
+    assert len(set(drawn.values())) > 1
+    torch.manual_seed(99)
+    again = open_translator(spec, max_length=8, temperature=2.0, seed=2)
+    assert again.translate(text) == [drawn[2]]
+    assert again.fingerprint != open_translator(spec, max_length=8, temperature=2.0, seed=1).fingerprint
+    assert torch.initial_seed() == 99
+
+
+def test_what_cannot_draw_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="gives one translation, whatever the temperature: use m2m100:"):
+        open_translator(f"table:{tmp_path / 'x.tsv'}", temperature=1.0)
+
+
 @pytest.mark.parametrize(
     ("languages", "message"), [("", "say which"), ("#pt-xx", "'xx'"), ("#pt", "two languages")]
 )
