@@ -101,7 +101,7 @@ def train_source(
     if architecture != HUGGING_FACE:
         recipe = Recipe(
             step2=settings,
-            student=StudentRecipe(architecture=architecture),
+            student=StudentRecipe(architecture=architecture, init="random"),
             data=DataRecipe(held_out=held_out),
             seed=seed,
             device=device,

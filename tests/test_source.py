@@ -10,6 +10,8 @@ from ftx_edge.errors import DataError, UsageError
 
 torch = pytest.importorskip("torch")
 
+from ftx_edge.distillation import direct  # noqa: E402
+from ftx_edge.recipe import Recipe  # noqa: E402
 from ftx_edge.source import train_source  # noqa: E402
 from ftx_edge.teachers import open_teacher  # noqa: E402
 
@@ -99,6 +101,15 @@ def test_a_student_trained_on_labels_is_a_run_that_says_so(tmp_path, task):
     assert (teacher.labels, teacher.tags) == (result.labels, result.tags)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["stages"]["students/en"]["supervised"] is True
+
+
+def test_a_source_model_knows_nothing_of_the_multilingual_lm(tmp_path, monkeypatch):
+    def forbidden(*_):
+        raise AssertionError("the multilingual LM was opened")
+
+    monkeypatch.setattr(direct, "load_encoder", forbidden)
+    train_source(written(tmp_path, ROWS), tmp_path / "run", architecture="static", epochs=1, device="cpu")
+    assert Recipe.read(tmp_path / "run" / "recipe.toml").student.init == "random"
 
 
 @pytest.mark.parametrize(
