@@ -197,8 +197,8 @@ class Suite:
 
         Where a cell has no mPLM or no student of the suite, the first ones stand in it.
 
-        Translators (``[balance.translators]``, ``[augment.there]``, ``[augment.back]``) of languages that are
-        not the cell's are left out.
+        Translators (``[balance.translators]`` and those of ``[augment]``) of languages that are not the
+        cell's are left out.
         """
         assert cell.seed is not None
         method = {k: v for k, v in self.methods.get(cell.method, {}).items() if k != "per_language"}
@@ -222,8 +222,9 @@ class Suite:
             return {lang: spec for lang, spec in translators.items() if lang in cell.languages}
 
         balance = dataclasses.replace(recipe.balance, translators=own(recipe.balance.translators))
+        texts = recipe.augment
         augment = dataclasses.replace(
-            recipe.augment, there=own(recipe.augment.there), back=own(recipe.augment.back)
+            texts, there=own(texts.there), back=own(texts.back), within=own(texts.within)
         )
         return dataclasses.replace(recipe, balance=balance, augment=augment, seed=cell.seed).override(
             {

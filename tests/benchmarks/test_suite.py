@@ -17,6 +17,9 @@ from ftx_edge.benchmarks.suite_keys import naive_key, run_folder, step1_key
 from ftx_edge.benchmarks.tables import MeasurementStore
 from ftx_edge.errors import DataError, UsageError
 from ftx_edge.files import sha256_of
+from ftx_edge.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _suite_text(world, folder, more=""):
@@ -310,12 +313,44 @@ def test_the_suites_that_come_along_can_be_read_and_have_a_quick_grid(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["massive", "massive-tagging", "massive-translator", "ablation", "mtop-subset"]
+    "name",
+    [
+        "massive",
+        "massive-tagging",
+        "massive-translator",
+        "ablation-step1",
+        "ablation-step2",
+        "architectures",
+        "mplms",
+        "mtop-subset",
+    ],
 )
 def test_the_suites_that_were_run_can_be_read(name):
     suite = read_suite(name)
     assert suite.cells()
     assert suite.out == Path("docs/results", f"{name}.json")
+
+
+@pytest.mark.parametrize(
+    ("file", "suite", "place"),
+    [
+        (
+            "recipes/best.toml",
+            "massive-translator",
+            "transformer/e5-small/neighbours-and-translations/cnn-and-translations/seed0",
+        ),
+        ("examples/massive/joint.toml", "massive-tagging", "joint/e5-small/neighbours/cnn-narrow/seed0"),
+    ],
+    ids=["best", "joint"],
+)
+def test_the_recipes_that_are_recommended_are_those_that_were_measured(file, suite, place, monkeypatch):
+    suite = read_suite(suite)
+    (cell,) = [cell for cell in suite.cells() if cell.place == place]
+    source = suite.sources[cell.source]
+    measured = suite.recipe_of(cell, source.label, source.tag)
+    given = {"teacher.label": source.label, "teacher.tag": source.tag, "data.source": measured.data.source}
+    recipe = Recipe.read(ROOT / file).override({**given, "data.targets": measured.data.targets})
+    assert recipe.fingerprint == measured.fingerprint
 
 
 @pytest.mark.slow
