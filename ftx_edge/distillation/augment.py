@@ -10,13 +10,13 @@ of English, code-switched texts (Qin et al. 2020, *CoSDA-ML*), and the English c
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.recipe import AugmentRecipe
 from ftx_edge.soft_labels import WordSpans
+from ftx_edge.words import segmenter
 
 MASK = "\ue000"
 """A private-use character: no tokenizer knows it, so it is the unknown piece to teacher and student, which a
@@ -74,6 +74,7 @@ def augment(
     rows = _passes(len(corpus.train), wanted, rng)
     methods = [recipe.methods[i % len(recipe.methods)] for i in range(wanted)]
     given = _translated(corpus, list(zip(methods, rows, strict=True)), translations or Translations(), rng)
+    cut_english = segmenter("en")
     made: list[str] = []
     for i, (row, method) in enumerate(zip(rows, methods, strict=True)):
         if method in _WHOLE:
@@ -83,7 +84,7 @@ def augment(
             partner, partner_words = corpus.train[other], words[other]
             if method == "switch":
                 partner = given[i]
-                partner_words = tuple((found.start(), found.end()) for found in re.finditer(r"\S+", partner))
+                partner_words = tuple(cut_english(partner))
             make = _METHODS[method]
             candidates = [
                 make(corpus.train[row], words[row], partner, partner_words, recipe.rate, rng)

@@ -27,8 +27,7 @@ def teacher_of(run: Run, corpus: Corpus, stage: str) -> Teacher:
     shift = (
         _shift(run, corpus, run.layout.mplm_of(stage), stage) if _moves(run.recipe, corpus, stage) else None
     )
-    kept = run.shared if run.recipe.trains_heads_alone(stage) else None
-    return _opened(run, run.layout.mplm_of(stage), shift, kept)
+    return _opened(run, run.layout.mplm_of(stage), shift, _kept(run, stage))
 
 
 def teacher_of_students(run: Run, corpus: Corpus) -> Teacher:
@@ -54,6 +53,11 @@ def _opened(run: Run, folder: Path, shift: Tensor | None, kept: Path | None = No
     return CheckedTeacher(teacher, "mPLM")
 
 
+def _kept(run: Run, stage: str) -> Path | None:
+    """Where states are kept of an encoder that the stage does not train; others are asked once."""
+    return run.shared if run.recipe.trains_heads_alone(stage) else None
+
+
 def _moves(recipe: Recipe, corpus: Corpus, stage: str) -> bool:
     """Whether texts of the language are laid on the English ones.
 
@@ -73,8 +77,9 @@ def _shift(run: Run, corpus: Corpus, folder: Path, stage: str) -> Tensor:
     missing = [c for c in (run.source, corpus) if not places[c.lang].is_file()]
     if missing and run.accelerator.is_main_process:
         model, tokenizer = load_mplm(folder)
-        kept = run.shared if run.recipe.trains_heads_alone(stage) else None
-        states = MeanStates(model, tokenizer, device=run.device, precision=run.precision, folder=kept)
+        states = MeanStates(
+            model, tokenizer, device=run.device, precision=run.precision, folder=_kept(run, stage)
+        )
         for part in missing:
             rows = range(0, len(part.train), max(1, len(part.train) // MOST_CENTERED))
             words = [part.train_words[i] for i in rows] if run.tagging and part.train_words else None

@@ -325,7 +325,7 @@ def test_the_suites_that_come_along_can_be_read_and_have_a_quick_grid(name):
         "mtop-subset",
     ],
 )
-def test_the_suites_that_were_run_can_be_read(name):
+def test_the_offline_suites_can_be_read_and_write_into_the_results(name):
     suite = read_suite(name)
     assert suite.cells()
     assert suite.out == Path("docs/results", f"{name}.json")

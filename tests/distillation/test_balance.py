@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 from safetensors.numpy import load_file
 
 from ftx_edge.batches import TrainingSet, collate
-from ftx_edge.distillation import distill, step1
+from ftx_edge.distillation import distill, probe, step1
 from ftx_edge.distillation.balance import Labelled, aligned_tags, join_sets, translated
 from ftx_edge.distillation.progress import Silent
 from ftx_edge.errors import FtxError, UsageError
@@ -263,7 +263,10 @@ def test_runs_of_heads_alone_share_what_the_encoder_says(tiny_world, tmp_path, m
     )
     counts = []
     original = states.states_of
-    monkeypatch.setattr(states, "states_of", lambda m, e, **o: counts.append(len(e)) or original(m, e, **o))
+    for module in (states, probe):
+        monkeypatch.setattr(
+            module, "states_of", lambda m, e, **o: counts.append(len(e)) or original(m, e, **o)
+        )
     distill(recipe(tiny_world, **heads), tmp_path / "two", cache=tmp_path / "kept")
     assert sum(counts) == 0
     assert_same(tmp_path / "alone" / "mplm", tmp_path / "two" / "mplm")
