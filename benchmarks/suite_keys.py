@@ -100,7 +100,8 @@ def fingerprint(suite: Suite, cell: Cell, lang: str) -> str:
 
 
 def mplm_fingerprint(suite: Suite, cell: Cell, lang: str, method: str | None = None) -> str:
-    """Of what the mPLM of a cell says in a language; its text moves the mPLM (``mplm.center``).
+    """Of what the mPLM of a cell, or the mean of several, says in a language; its text moves the mPLM
+    (``mplm.center``).
 
     Args:
         method: another method's, if that has the same step 1.
@@ -108,7 +109,8 @@ def mplm_fingerprint(suite: Suite, cell: Cell, lang: str, method: str | None = N
     text = "" if lang == "en" else file_hash(suite.data.file("target", lang))
     place = (cell.source, method or cell.method, str(cell.mplm), str(cell.seed), lang)
     test = file_hash(suite.data.file("test", lang))
-    return sha256_of_text("mplm", *place, step1_key(suite, cell), text, test)[:16]
+    more = recipe_of(suite, cell).ensemble.mplms
+    return sha256_of_text("mplm", *place, step1_key(suite, cell), text, test, *more)[:16]
 
 
 def file_hash(path: str) -> str:

@@ -61,7 +61,10 @@ class Work:
 
 
 def measure_mplm(job: Work, cell: Cell, run: Path) -> None:
-    """The mPLM in English and in the cell's languages; what a cell with the same step 1 found is taken."""
+    """What teaches the students, in English and in the cell's languages: the mPLM, or several on average.
+
+    What a cell with the same teacher found is taken.
+    """
     for lang in ("en", *cell.languages):
         mine = mplm_fingerprint(job.suite, cell, lang)
         kept = job.store.read()
@@ -85,10 +88,13 @@ def _mplm(job: Work, cell: Cell, run: Path, lang: str) -> str | Teacher:
     """An encoder that no cell trains is asked of each test set once for all of them."""
     import torch
 
+    from ftx_edge.distillation.mplm_teacher import teacher_of_finished
     from ftx_edge.teachers.run import open_run
 
     name = f"{run}#mplm" + ("" if lang == "en" else f"@{lang}")
     recipe = recipe_of(job.suite, cell)
+    if recipe.ensemble.mplms:
+        return teacher_of_finished(run, lang, device=torch.device(_device(job, cell)))
     if not recipe.trains_heads_alone("mplm") or job.suite.task(cell) != "classification":
         return f"run:{name}"
     return open_run(name, device=torch.device(_device(job, cell)), kept=job.suite.runs)

@@ -1,4 +1,4 @@
-"""The mPLM that step 1 left, as the teacher of target text."""
+"""The mPLM that step 1 left, and others beside it, as the teacher of target text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ftx_edge.recipe import Recipe
 from ftx_edge.runs import RunLayout
 from ftx_edge.soft_labels import Teacher
 from ftx_edge.teachers import CheckedTeacher
-from ftx_edge.teachers.run import mplm_teacher
+from ftx_edge.teachers.run import mplm_teacher, open_run, shift_in
 
 MOST_CENTERED = 2000
 """Texts of a language whose mean state is taken."""
@@ -39,6 +39,22 @@ def teacher_of_students(run: Run, corpus: Corpus) -> Teacher:
             shift = _shift(run, corpus, other.mplm, f"ensemble{number}")
         teachers.append((folder, _opened(run, other.mplm, shift)))
     return averaged(teachers, alignment=run.recipe.alignment)
+
+
+def teacher_of_finished(folder: Path, lang: str, *, device: torch.device) -> Teacher:
+    """What the students of a finished run learned from, asked of a target language or English."""
+    layout = RunLayout(folder)
+    recipe = Recipe.read(layout.recipe)
+    teachers: list[tuple[str, Teacher]] = [(str(folder), open_run(f"{folder}#mplm@{lang}", device=device))]
+    for number, other in enumerate(recipe.ensemble.mplms, start=1):
+        teacher = mplm_teacher(
+            RunLayout(Path(other)).mplm,
+            device=device,
+            whole_words=recipe.alignment == "first-subword",
+            shift=shift_in(layout, lang, f"ensemble{number}"),
+        )
+        teachers.append((other, teacher))
+    return averaged(teachers, alignment=recipe.alignment)
 
 
 def _opened(run: Run, folder: Path, shift: Tensor | None, kept: Path | None = None) -> Teacher:

@@ -32,21 +32,26 @@ def open_run(
     part, _, language = part.partition("@")
     whole_words = layout.recipe.is_file() and Recipe.read(layout.recipe).alignment == "first-subword"
     if part in ("", "mplm") or part.startswith("mplm-"):
-        stage, shift = part or "mplm", None
-        if language != "en" and layout.center(language, stage).is_file():
-            shift = read_shift(layout.center(language, stage), layout.center("en", stage))
+        stage = part or "mplm"
         return mplm_teacher(
             layout.mplm_of(stage),
             device=device,
             precision=precision,
             whole_words=whole_words,
-            shift=shift,
+            shift=shift_in(layout, language, stage),
             kept=kept,
         )
     if not layout.student(part).is_dir():
         there = ", ".join(["mplm", *layout.languages()])
         raise FtxError(f"{folder} has no student for {part!r}: it has {there}")
     return student_teacher(layout.student(part), device=device, whole_words=whole_words)
+
+
+def shift_in(layout: RunLayout, language: str, stage: str) -> Tensor | None:
+    """How a run moved a language in an mPLM, as `mplm_teacher` takes it; None if it did not."""
+    if language == "en" or not layout.center(language, stage).is_file():
+        return None
+    return read_shift(layout.center(language, stage), layout.center("en", stage))
 
 
 def mplm_teacher(

@@ -15,6 +15,7 @@ from ftx_edge import benchmark_accuracy
 from ftx_edge.benchmarks.suite_file import read_suite
 from ftx_edge.benchmarks.suite_keys import naive_key, run_folder, step1_key
 from ftx_edge.benchmarks.tables import MeasurementStore
+from ftx_edge.distillation.mplm_teacher import teacher_of_finished
 from ftx_edge.errors import DataError, UsageError
 from ftx_edge.files import sha256_of
 from ftx_edge.recipe import Recipe
@@ -203,6 +204,28 @@ def test_a_suite_is_measured_once_and_shares_step_1(write, tmp_path, monkeypatch
     monkeypatch.setattr("ftx_edge.benchmarks.suite_run._distil", None)
     assert benchmark_accuracy(path, only=NAIVE).count("done") == 4
     assert report.records.read_bytes() == before
+
+
+@pytest.mark.train
+def test_students_of_several_mplms_are_compared_with_their_mean(write, monkeypatch):
+    path = write()
+    benchmark_accuracy(path, only=["method=naive,seed=1,student=static"])
+    suite = read_suite(path)
+    other = run_folder(suite, _cell(suite, method="naive", seed=1, student="static"))
+    path = write(f'[methods.averaged]\nensemble.mplms = ["{other}"]')
+    asked = []
+
+    def teacher(folder, lang, *, device):
+        asked.append(lang)
+        return teacher_of_finished(folder, lang, device=device)
+
+    monkeypatch.setattr("ftx_edge.distillation.mplm_teacher.teacher_of_finished", teacher)
+    only = ["method=naive|averaged,seed=0,student=static"]
+    report = benchmark_accuracy(path, only=only)
+    assert report.count("done") == 2
+    assert asked == ["en", "pt", "de"]  # of the one method, not of the other, though they share step 1
+    records = [r for r in MeasurementStore(report.records).read() if r.method == "averaged"]
+    assert {r.language for r in records if r.student is None} == {"en", "pt", "de"}
 
 
 @pytest.mark.train

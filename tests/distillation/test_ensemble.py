@@ -14,6 +14,7 @@ import torch
 
 from ftx_edge.distillation import distill, plan
 from ftx_edge.distillation.ensemble import averaged
+from ftx_edge.distillation.mplm_teacher import teacher_of_finished
 from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.mplm.states import read_shift
 from ftx_edge.recipe import Recipe
@@ -166,6 +167,8 @@ def test_step_2_learns_the_mean_of_the_mplms(recipe, world, two_seeds, tmp_path)
     said = [t.soft_labels(texts) for t in (open_teacher(f"run:{run}#mplm@pt"), other)]
     assert np.abs(said[0] - said[1]).max() > 1e-2
     np.testing.assert_allclose(kept(run, "labels")[-1], (said[0] + said[1]) / 2, atol=1e-5)
+    finished = teacher_of_finished(run, "pt", device=torch.device("cpu"))
+    np.testing.assert_allclose(finished.soft_labels(texts), (said[0] + said[1]) / 2, atol=1e-5)
     assert kept(run, "tags")[-1].shape[1] == 3
     assert distill(made, run).students["pt"].steps == 1  # done before
 
