@@ -28,7 +28,8 @@ from ftx_edge.benchmarks.tables import Measurement, MeasurementStore
 from ftx_edge.errors import UsageError, require
 from ftx_edge.evaluation import evaluate
 from ftx_edge.files import sha256_of_text
-from ftx_edge.recipe import AugmentRecipe, Recipe
+from ftx_edge.recipe import Recipe
+from ftx_edge.recipe_tables import AugmentRecipe
 from ftx_edge.runs import RunLayout, open_run
 from ftx_edge.soft_labels import SoftLabelCache, SoftLabels, SoftTags, Teacher, WordSpans
 

@@ -30,7 +30,8 @@ from ftx_edge.distillation.losses import kl
 from ftx_edge.distillation.progress import Silent
 from ftx_edge.errors import UsageError
 from ftx_edge.mplm.model import MultilingualModel, default_prefix, load_encoder, load_tokenizer
-from ftx_edge.recipe import Recipe, StepRecipe
+from ftx_edge.recipe import Recipe
+from ftx_edge.recipe_tables import StepRecipe
 from ftx_edge.students.config import StudentConfig
 from ftx_edge.students.model import build_student
 from ftx_edge.teachers import open_teacher

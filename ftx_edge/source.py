@@ -23,12 +23,12 @@ from ftx_edge.distillation.labelled import Labelled, training_set
 from ftx_edge.distillation.progress import Progress, Silent
 from ftx_edge.errors import DataError, UsageError
 from ftx_edge.files import remove, sha256_of, sha256_of_text, write_atomically
-from ftx_edge.recipe import (
+from ftx_edge.recipe import Recipe
+from ftx_edge.recipe_tables import (
     AugmentRecipe,
     BalanceRecipe,
     DataRecipe,
     EnsembleRecipe,
-    Recipe,
     StepRecipe,
     StudentRecipe,
     TeacherRecipe,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ftx_edge.distillation.corpus import Corpus
-from ftx_edge.recipe import AugmentRecipe
+from ftx_edge.recipe_tables import AugmentRecipe
 from ftx_edge.soft_labels import WordSpans
 from ftx_edge.words import segmenter
 

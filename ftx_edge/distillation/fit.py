@@ -27,7 +27,7 @@ from ftx_edge.distillation.losses import distillation_loss
 from ftx_edge.distillation.progress import Progress
 from ftx_edge.distillation.range_test import STEPS, range_test
 from ftx_edge.errors import FtxError
-from ftx_edge.recipe import StepRecipe
+from ftx_edge.recipe_tables import StepRecipe
 
 CHECKPOINT_SECONDS = 60.0
 

@@ -10,7 +10,7 @@ from torch import nn
 from ftx_edge.batches import TrainingSet
 from ftx_edge.distillation.losses import kl
 from ftx_edge.forward import distributions
-from ftx_edge.recipe import StepRecipe
+from ftx_edge.recipe_tables import StepRecipe
 
 
 def held_out_figures(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ftx_edge.batches import Batch
-from ftx_edge.recipe import StepRecipe
+from ftx_edge.recipe_tables import StepRecipe
 from ftx_edge.students.model import Outputs
 
 Loss = Callable[[Tensor, Tensor, float], Tensor]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ftx_edge.batches import batch_rows
-from ftx_edge.recipe import Recipe, StepRecipe
+from ftx_edge.recipe import Recipe
+from ftx_edge.recipe_tables import StepRecipe
 
 _EFFICIENCY = 0.4
 """Share of a large matrix product's speed that training reaches, as measured on small models."""

@@ -24,7 +24,8 @@ from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.files import remove, sha256_of, sha256_of_text
 from ftx_edge.mplm.model import MultilingualTokenizer, load_config
 from ftx_edge.mplm.space import Space
-from ftx_edge.recipe import TRIMMED, Recipe, StepRecipe
+from ftx_edge.recipe import Recipe
+from ftx_edge.recipe_tables import TRIMMED, StepRecipe
 from ftx_edge.runs import (
     OTHER_MPLM,
     RunLayout,

@@ -21,7 +21,7 @@ from ftx_edge.distillation.probe import probe_heads
 from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
 from ftx_edge.forward import autocast_for
 from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer, load_encoder, save_mplm
-from ftx_edge.recipe import MplmRecipe, StepRecipe
+from ftx_edge.recipe_tables import MplmRecipe, StepRecipe
 from ftx_edge.soft_labels import Teacher
 from ftx_edge.students.model import count_parameters
 from ftx_edge.translation import TranslationCache

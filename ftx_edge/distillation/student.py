@@ -14,7 +14,8 @@ from ftx_edge.mplm.model import (
     load_tokenizer,
     longest_input,
 )
-from ftx_edge.recipe import TRIMMED, MplmRecipe, Recipe
+from ftx_edge.recipe import Recipe
+from ftx_edge.recipe_tables import TRIMMED, MplmRecipe
 from ftx_edge.soft_labels import WordSpans
 from ftx_edge.students.config import StudentConfig
 from ftx_edge.students.model import Student, build_student

@@ -9,7 +9,8 @@ import pytest
 from ftx_edge.distillation.augment import MASK, Translations, augment, crop, drop, mask, mix, switch
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.errors import UsageError
-from ftx_edge.recipe import AugmentRecipe, Recipe
+from ftx_edge.recipe import Recipe
+from ftx_edge.recipe_tables import AugmentRecipe
 from ftx_edge.words import segmenter
 
 cut = segmenter("pt")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ftx_edge.errors import FtxError
-from ftx_edge.recipe import StepRecipe
+from ftx_edge.recipe_tables import StepRecipe
 
 torch = pytest.importorskip("torch")
 
