@@ -209,7 +209,8 @@ class EnsembleRecipe:
         labels: classifiers averaged with ``teacher.label``.
         tags: taggers averaged with ``teacher.tag``.
         mplms: folders of finished runs whose mPLM teaches step 2 together with this run's: of another seed,
-            another encoder, or another way through step 1.
+            another encoder, or another way through step 1. Students of labels and tags may hear some that
+            know only one of the two.
     """
 
     labels: tuple[str, ...] = ()

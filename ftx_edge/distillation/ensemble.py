@@ -44,6 +44,44 @@ def averaged(teachers: Sequence[tuple[str, Teacher]], *, head: str = "", alignme
     return MixedTeacher(ordered, mean="arithmetic", alignment=alignment)
 
 
+def averaged_by_head(teachers: Sequence[tuple[str, Teacher]], *, alignment: str) -> Teacher:
+    """As `averaged`; beside a first one of labels and tags, others may know one of the two alone.
+
+    Each head is the mean of those that have it.
+    """
+
+    def knowing(head: str) -> list[tuple[str, Teacher]]:
+        return [(name, teacher) for name, teacher in teachers if getattr(teacher, head)]
+
+    labels, tags = knowing("labels"), knowing("tags")
+    _, first = teachers[0]
+    if not (first.labels and first.tags) or len(labels) == len(tags) == len(teachers):
+        return averaged(teachers, alignment=alignment)
+    return OneForEachHead(
+        averaged(labels, head="labels", alignment=alignment), averaged(tags, head="tags", alignment=alignment)
+    )
+
+
+class OneForEachHead:
+    """A classifier, a tagger, or both, as one teacher."""
+
+    def __init__(self, label: Teacher | None, tag: Teacher | None) -> None:
+        self._label, self._tag = label, tag
+        self.labels = label.labels if label else ()
+        self.tags = tag.tags if tag else ()
+        self.fingerprint = sha256_of_text(*(t.fingerprint if t else "" for t in (label, tag)))
+
+    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, C) float32."""
+        assert self._label is not None
+        return self._label.soft_labels(texts)
+
+    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
+        """Units as the tagger cuts them."""
+        assert self._tag is not None
+        return self._tag.soft_tags(texts, words)
+
+
 class InOrder:
     """A teacher with the columns of another; heads that are not asked for are left out."""
 

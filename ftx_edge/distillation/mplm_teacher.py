@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ftx_edge.distillation.corpus import Corpus
-from ftx_edge.distillation.ensemble import averaged
+from ftx_edge.distillation.ensemble import averaged_by_head
 from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
 from ftx_edge.mplm.model import load_mplm
 from ftx_edge.mplm.states import MeanStates, read_shift, save_center
@@ -38,7 +38,7 @@ def teacher_of_students(run: Run, corpus: Corpus) -> Teacher:
         if _moves(Recipe.read(other.recipe), corpus, "mplm"):
             shift = _shift(run, corpus, other.mplm, f"ensemble{number}")
         teachers.append((folder, _opened(run, other.mplm, shift)))
-    return averaged(teachers, alignment=run.recipe.alignment)
+    return averaged_by_head(teachers, alignment=run.recipe.alignment)
 
 
 def teacher_of_finished(folder: Path, lang: str, *, device: torch.device) -> Teacher:
@@ -54,7 +54,7 @@ def teacher_of_finished(folder: Path, lang: str, *, device: torch.device) -> Tea
             shift=shift_in(layout, lang, f"ensemble{number}"),
         )
         teachers.append((other, teacher))
-    return averaged(teachers, alignment=recipe.alignment)
+    return averaged_by_head(teachers, alignment=recipe.alignment)
 
 
 def _opened(run: Run, folder: Path, shift: Tensor | None, kept: Path | None = None) -> Teacher:

@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ftx_edge.distillation.ensemble import averaged
+from ftx_edge.distillation.ensemble import OneForEachHead, averaged
 from ftx_edge.errors import DataError, UsageError
-from ftx_edge.files import sha256_of_text
 from ftx_edge.recipe import Recipe
-from ftx_edge.soft_labels import SoftTags, Teacher, WordSpans
 from ftx_edge.teachers import open_teacher
 
 
-class SourceTeachers:
-    """The source classifier, the source tagger, or both, as one teacher."""
-
-    def __init__(self, label: Teacher | None, tag: Teacher | None) -> None:
-        self._label, self._tag = label, tag
-        self.labels = label.labels if label else ()
-        self.tags = tag.tags if tag else ()
-        self.fingerprint = sha256_of_text(*(t.fingerprint if t else "" for t in (label, tag)))
-
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32."""
-        assert self._label is not None
-        return self._label.soft_labels(texts)
-
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """Units as the tagger cuts them."""
-        assert self._tag is not None
-        return self._tag.soft_tags(texts, words)
-
-
-def open_teachers(recipe: Recipe, *, device: str) -> SourceTeachers:
+def open_teachers(recipe: Recipe, *, device: str) -> OneForEachHead:
     """Open what ``[teacher]`` names; raises UsageError where it has not the head that is asked for.
 
     A corpus that is not there is a DataError, raised first.
@@ -54,4 +28,4 @@ def open_teachers(recipe: Recipe, *, device: str) -> SourceTeachers:
     alignment = recipe.alignment
     label = averaged(classifiers, head="labels", alignment=alignment) if classifiers else None
     tag = averaged(taggers, head="tags", alignment=alignment) if taggers else None
-    return SourceTeachers(label, tag)
+    return OneForEachHead(label, tag)

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 import torch
 
 from ftx_edge.distillation import distill, plan
-from ftx_edge.distillation.ensemble import averaged
+from ftx_edge.distillation.ensemble import averaged, averaged_by_head
 from ftx_edge.distillation.mplm_teacher import teacher_of_finished
 from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.mplm.states import read_shift
@@ -82,6 +82,22 @@ def test_teachers_of_other_labels_are_refused_with_the_difference():
 def test_a_head_that_is_not_asked_may_differ():
     one, two = Fixed("ab", (1, 0), tags=("O", "B-x", "I-x")), Fixed("ab", (0, 1))
     assert mean(one, two, head="labels").soft_labels([TEXT]).tolist() == [[0.5, 0.5]]
+
+
+def test_beside_a_joint_teacher_others_may_know_one_head():
+    tags = ("O", "B-x", "I-x")
+    both = Fixed("ab", (0.8, 0.2), tags, [(0, 1, 0), (1, 0, 0)], WORDS)
+    classifier = Fixed("ba", (0.6, 0.4))
+    tagger = Fixed(tags=tags, tag_probs=[(0.5, 0.5, 0), (1, 0, 0)], spans=WORDS)
+    found = averaged_by_head(
+        [("both", both), ("classifier", classifier), ("tagger", tagger)], alignment="character-bridge"
+    )
+    assert (found.labels, found.tags) == (("a", "b"), tags)
+    np.testing.assert_allclose(found.soft_labels([TEXT]), [[0.6, 0.4]], atol=1e-6)
+    probs = found.soft_tags([TEXT], [WORDS]).probs
+    np.testing.assert_allclose(probs, [[0.25, 0.75, 0], [1, 0, 0]], atol=1e-6)
+    with pytest.raises(UsageError, match=r"only one of them knows the label a, b"):
+        averaged_by_head([("classifier", classifier), ("tagger", tagger)], alignment="character-bridge")
 
 
 def test_the_order_and_number_of_teachers_change_the_fingerprint():
