@@ -18,6 +18,8 @@ from ftx_edge.runtime.manifest import FP32
 from ftx_edge.runtime.package import EncodedText, Package
 from ftx_edge.students import Student
 
+SMALLEST = 1e-12
+"""Probabilities below it count as it."""
 FLOAT_TOLERANCE = 1e-3
 """Of logits, relative to the largest: float32 sums in another order differ by less."""
 
@@ -32,6 +34,7 @@ class Agreement:
         tag_agreement: share of subwords with the same tag; None for a classifier.
         span_f1: micro-F1 of the graph's spans against the student's; None for a classifier.
         largest_difference: of any probability, label or tag.
+        divergence: mean KL(student || graph) of a text's label, in nats, plus that of a subword's tag.
     """
 
     texts: int
@@ -39,6 +42,7 @@ class Agreement:
     tag_agreement: float | None
     span_f1: float | None
     largest_difference: float
+    divergence: float
 
     @property
     def drop(self) -> float:
@@ -187,16 +191,20 @@ def compare(
 ) -> Agreement:
     """Agreement of two sets of answers to the same texts; ``package`` makes spans of them, as a device."""
     label_agreement = tag_agreement = span_f1 = None
-    difference = 0.0
+    difference = divergence = 0.0
     if student.labels is not None and graph.labels is not None:
         label_agreement = float((student.labels.argmax(1) == graph.labels.argmax(1)).mean())
         difference = float(np.abs(student.labels - graph.labels).max())
+        divergence = float(_divergences(student.labels, graph.labels).mean())
     if student.tags is not None and graph.tags is not None:
         same = total = hits = found = expected = 0
+        told = 0.0
         for text, read, ours, theirs in zip(texts, encoded, student.tags, graph.tags, strict=True):
             same += int((ours.argmax(1) == theirs.argmax(1)).sum())
             total += len(ours)
-            difference = max(difference, float(np.abs(_softmax(ours) - _softmax(theirs)).max()))
+            probs = _softmax(ours), _softmax(theirs)
+            difference = max(difference, float(np.abs(probs[0] - probs[1]).max()))
+            told += float(_divergences(*probs).sum())
             spans = [
                 {(s.start, s.end, s.label) for s in package.decode(text, read, logits)}
                 for logits in (ours, theirs)
@@ -205,8 +213,9 @@ def compare(
             expected += len(spans[0])
             found += len(spans[1])
         tag_agreement = same / total
+        divergence += told / total
         span_f1 = 2 * hits / (found + expected) if found + expected else 1.0
-    return Agreement(len(texts), label_agreement, tag_agreement, span_f1, difference)
+    return Agreement(len(texts), label_agreement, tag_agreement, span_f1, difference, divergence)
 
 
 def check_lengths(session: Any, student: Student, *, exact: bool) -> None:
@@ -249,6 +258,12 @@ def _same(
         error = float(np.abs(mine - other).max())
         if exact and error > FLOAT_TOLERANCE * max(1.0, float(np.abs(other).max())):
             raise GateError(f"the graph is not the student at {where}: logits differ by {error:.2g}")
+
+
+def _divergences(student: NDArray[np.float32], graph: NDArray[np.float32]) -> NDArray[np.float64]:
+    """KL of each row of two distributions (N, C), in nats."""
+    p, q = (np.maximum(probs.astype(np.float64), SMALLEST) for probs in (student, graph))
+    return np.sum(p * np.log(p / q), axis=1)
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -195,7 +195,7 @@ def test_without_int8_the_float_graph_is_the_one_that_runs(make_student, tmp_pat
 
 
 def test_a_drop_at_the_limit_is_not_above_it():
-    assert Agreement(300, 297 / 300, None, None, 0.1).drop == 0.01
+    assert Agreement(300, 297 / 300, None, None, 0.1, 0.01).drop == 0.01
 
 
 def test_above_the_limit_nothing_is_written_and_the_figures_are_told(make_student, tmp_path, monkeypatch):
