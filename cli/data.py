@@ -10,6 +10,7 @@ import typer
 
 from ftx_edge.cli.options import Json
 from ftx_edge.cli.output import print_json, print_table
+from ftx_edge.errors import DataError
 
 if TYPE_CHECKING:
     from ftx_edge.data_check import DataReport, FileReport
@@ -36,6 +37,8 @@ def check_cli(
 ) -> None:
     """Report what files hold: counts, labels, languages, repeats, overlaps between files, suspicious lines.
 
+    Lines that cannot be used are all listed, and end it with code 1: other commands stop at the first.
+
     \b
     Examples:
         ftx-edge data check en.jsonl pt.txt pt.test.jsonl
@@ -48,6 +51,11 @@ def check_cli(
         print_json({"files": report.files, "overlaps": report.overlaps, "clean": report.clean})
     else:
         _print(report)
+    if report.unusable:
+        first = report.unusable[0]
+        raise DataError(
+            f"lines that cannot be used: {len(report.unusable):,}, the first {first.path}:{first.line}"
+        )
     if strict and not report.clean:
         raise typer.Exit(1)
 
@@ -79,6 +87,7 @@ def _print(report: DataReport) -> None:
         ],
     )
     _print_some("suspicious lines", [str(finding) for finding in report.findings])
+    _print_some("lines that cannot be used", [f"{f.path}:{f.line}: {f.detail}" for f in report.unusable])
     if report.clean:
         print("nothing suspicious")
 

@@ -15,11 +15,11 @@ characters. Values in ``.csv`` may be quoted; ``.tsv`` knows no quotes.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from typing import Any
 from ftx_edge import corpora
 from ftx_edge.errors import DataError, UsageError
 from ftx_edge.files import write_atomically
-from ftx_edge.lines import filled_lines, numbered_lines
+from ftx_edge.lines import lines_to_the_last_filled, numbered_lines
 from ftx_edge.utterance import Span, Utterance, checked_spans, text_problem
 
 __all__ = ["Span", "Utterance", "read_numbered", "read_texts", "read_utterances", "write_jsonl"]
@@ -52,8 +52,15 @@ def read_texts(path: Path | str, partition: str | None = None) -> list[str]:
     return [utterance.text for utterance in read_utterances(path, partition)]
 
 
-def read_numbered(path: Path | str, partition: str | None = None) -> list[tuple[int, Utterance]]:
-    """As ``read_utterances``, each utterance with the line, counted from 1, at which its record starts."""
+def read_numbered(
+    path: Path | str, partition: str | None = None, *, unusable: list[DataError] | None = None
+) -> list[tuple[int, Utterance]]:
+    """As ``read_utterances``, each utterance with the line, counted from 1, at which its record starts.
+
+    Args:
+        path, partition: as there.
+        unusable: where given, takes the errors of records that cannot be used, and the others are read.
+    """
     path = Path(path)
     if partition is not None and partition not in corpora.MASSIVE_PARTITIONS:
         raise UsageError(
@@ -63,13 +70,24 @@ def read_numbered(path: Path | str, partition: str | None = None) -> list[tuple[
     if reader is None:
         raise UsageError(f"{path}: unknown format; name it {', '.join(_READERS)} (or the same with .gz)")
     numbered = []
-    for line, utterance, part in reader(path):
+    for line, read in reader(path):
+        try:
+            utterance, part = read()
+            utterance = _checked(utterance)
+        except (ValueError, RecursionError) as error:
+            problem = DataError(str(error), path=path, line=line)
+            if unusable is None:
+                raise problem from error
+            unusable.append(problem)
+            continue
         if partition is not None and part is None:
             raise UsageError(
                 f"{path}: partition {partition!r} of a file that is not MASSIVE; only it has any"
             )
         if partition is None or part == partition:
-            numbered.append((line, _checked(path, line, utterance)))
+            numbered.append((line, utterance))
+    if not numbered and unusable:
+        raise unusable[0]
     if not numbered:
         which = "no utterances in it" if partition is None else f"no utterances of partition {partition!r}"
         raise DataError(f"{which}: is it the right file?", path=path)
@@ -88,7 +106,10 @@ def write_jsonl(path: Path | str, utterances: Iterable[Utterance]) -> None:
     path = Path(path)
     lines = []
     for number, utterance in enumerate(utterances, start=1):
-        checked = _checked(path, number, utterance)
+        try:
+            checked = _checked(utterance)
+        except ValueError as error:
+            raise DataError(str(error), path=path, line=number) from error
         lines.append(json.dumps(_row(checked), ensure_ascii=False) + "\n")
     content = "".join(lines).encode("utf-8")
     if path.name.endswith(".gz"):
@@ -113,59 +134,56 @@ def _row(utterance: Utterance) -> dict[str, Any]:
     return row
 
 
-def _checked(path: Path, line: int, utterance: Utterance) -> Utterance:
+def _checked(utterance: Utterance) -> Utterance:
     problem = text_problem(utterance.text)
     if problem is None and utterance.label is not None and not utterance.label.strip():
         problem = "the label is blank: name it, or leave it out"
     if problem is not None:
-        raise DataError(problem, path=path, line=line)
+        raise ValueError(problem)
     if utterance.spans is None:
         return utterance
-    with _at(path, line):
-        return Utterance(
-            utterance.text, utterance.label, checked_spans(utterance.text, utterance.spans), utterance.id
-        )
+    return Utterance(
+        utterance.text, utterance.label, checked_spans(utterance.text, utterance.spans), utterance.id
+    )
 
 
-@contextlib.contextmanager
-def _at(path: Path, line: int) -> Iterator[None]:
-    """Turn what is wrong with a record into an error that says where it stands."""
-    try:
-        yield
-    except (ValueError, RecursionError) as error:
-        raise DataError(str(error), path=path, line=line) from error
+# What reads a record: gives utterance and partition (None outside MASSIVE), or raises ValueError.
+Record = Callable[[], tuple[Utterance, str | None]]
+# A reader gives the line at which each record starts, and what reads it.
+Records = Iterator[tuple[int, Record]]
 
 
-# A reader gives line, utterance and partition (None outside MASSIVE) of each record.
-Records = Iterator[tuple[int, Utterance, str | None]]
+def _record(read: Callable[..., Utterance], *arguments: Any) -> Record:
+    return lambda: (read(*arguments), None)
 
 
 def _read_txt(path: Path) -> Records:
     mtop: bool | None = None
-    for line, text in filled_lines(path):
+    for line, text in lines_to_the_last_filled(path):
         fields = text.split("\t")
-        if mtop is None:
+        if mtop is None and text.strip():
             mtop = corpora.is_mtop(fields)
-        with _at(path, line):
-            yield line, corpora.from_mtop(fields) if mtop else Utterance(text), None
+        yield line, _record(corpora.from_mtop, fields) if mtop else _record(Utterance, text)
 
 
 def _read_jsonl(path: Path) -> Records:
-    for line, text in filled_lines(path):
-        try:
-            row = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            what = getattr(error, "msg", "too deep or too large")
-            raise DataError(
-                f"not JSON ({what}): each line must hold one object", path=path, line=line
-            ) from error
-        if not isinstance(row, dict):
-            raise DataError('not a JSON object: expected {"text": ...}', path=path, line=line)
-        with _at(path, line):
-            if "text" not in row and "utt" in row:
-                yield line, corpora.from_massive(row), str(row.get("partition", ""))
-            else:
-                yield line, _from_row(row), None
+    for line, text in lines_to_the_last_filled(path):
+        yield line, partial(_from_json, text)
+
+
+def _from_json(text: str) -> tuple[Utterance, str | None]:
+    if not text.strip():
+        raise ValueError("the line is blank: remove it")
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        what = getattr(error, "msg", "too deep or too large")
+        raise ValueError(f"not JSON ({what}): each line must hold one object") from error
+    if not isinstance(row, dict):
+        raise ValueError('not a JSON object: expected {"text": ...}')
+    if "text" not in row and "utt" in row:
+        return corpora.from_massive(row), str(row.get("partition", ""))
+    return _from_row(row), None
 
 
 def _from_row(row: dict[str, Any]) -> Utterance:
@@ -209,20 +227,24 @@ def _read_table(path: Path) -> Records:
                 header = [name.strip().lower() for name in fields]
                 _check_header(path, line, header)
                 continue
-        with _at(path, line):
-            if header == ["MTOP"]:
-                yield line, corpora.from_mtop(fields), None
-                continue
-            if len(fields) != len(header):
-                raise ValueError(
-                    f"{len(fields)} columns, but the header has {len(header)}: "
-                    "quote values that hold the separator (.csv) or remove it (.tsv)"
-                )
-            row = dict(zip(header, fields, strict=True))
-            if "slot_labels" in row:
-                yield line, corpora.from_multiatis(row), None
-            else:
-                yield line, Utterance(row["text"], row.get("label") or None, id=row.get("id") or None), None
+        if header == ["MTOP"]:
+            yield line, _record(corpora.from_mtop, fields)
+        else:
+            yield line, _record(_from_table, header, fields)
+
+
+def _from_table(header: list[str], fields: list[str]) -> Utterance:
+    if not any(field.strip() for field in fields):
+        raise ValueError("the line is blank: remove it")
+    if len(fields) != len(header):
+        raise ValueError(
+            f"{len(fields)} columns, but the header has {len(header)}: "
+            "quote values that hold the separator (.csv) or remove it (.tsv)"
+        )
+    row = dict(zip(header, fields, strict=True))
+    if "slot_labels" in row:
+        return corpora.from_multiatis(row)
+    return Utterance(row["text"], row.get("label") or None, id=row.get("id") or None)
 
 
 def _check_header(path: Path, line: int, header: list[str]) -> None:
@@ -237,7 +259,7 @@ def _check_header(path: Path, line: int, header: list[str]) -> None:
 
 
 def _tsv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    for line, text in filled_lines(path):
+    for line, text in lines_to_the_last_filled(path):
         yield line, text.split("\t")
 
 
@@ -262,8 +284,7 @@ def _read_conll(path: Path) -> Records:
                 start = line
             sentence.append(text)
         elif sentence:
-            with _at(path, start):
-                yield start, corpora.from_conll(sentence), None
+            yield start, _record(corpora.from_conll, sentence)
             sentence = []
 
 

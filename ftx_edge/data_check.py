@@ -12,6 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 from ftx_edge.data import read_numbered
+from ftx_edge.errors import DataError
 from ftx_edge.utterance import Utterance
 
 MAX_CHARACTERS = 400
@@ -48,8 +49,8 @@ class Finding:
     Args:
         path: the file.
         line: its line, counted from 1.
-        kind: ``markup``, ``replacement-character``, ``control-character``, ``too-long``, ``no-letters`` or
-            ``edge-space``.
+        kind: ``markup``, ``replacement-character``, ``control-character``, ``too-long``, ``no-letters``,
+            ``edge-space``, or ``unusable``.
         detail: what was found.
     """
 
@@ -94,6 +95,7 @@ class FileReport:
         characters, words: median, 99 % point and maximum of a text; words are what white space separates.
         repeats: texts that occur more than once, most frequent first.
         findings: suspicious lines, in order.
+        unusable: lines whose record every other command would refuse, in order; they count nowhere else.
     """
 
     path: Path
@@ -109,6 +111,7 @@ class FileReport:
     words: tuple[int, int, int]
     repeats: tuple[Repeat, ...]
     findings: tuple[Finding, ...]
+    unusable: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
@@ -142,10 +145,15 @@ class DataReport:
         return tuple(finding for file in self.files for finding in file.findings)
 
     @property
+    def unusable(self) -> tuple[Finding, ...]:
+        """The lines of all files that nothing can read."""
+        return tuple(finding for file in self.files for finding in file.unusable)
+
+    @property
     def clean(self) -> bool:
-        """No suspicious line, no text with two labels, nothing in two files."""
+        """No suspicious or unusable line, no text with two labels, nothing in two files."""
         ambiguous = any(len(repeat.labels) > 1 for file in self.files for repeat in file.repeats)
-        return not (self.findings or self.overlaps or ambiguous)
+        return not (self.findings or self.unusable or self.overlaps or ambiguous)
 
 
 def check_data(
@@ -159,17 +167,19 @@ def check_data(
         max_words: so is one with more words (by white space; where there is none, only characters count).
 
     Raises:
-        DataError: a file that cannot be read.
+        DataError: a file that cannot be read, or in which no line can be used.
         UsageError: a format that is not known.
     """
     reports: list[FileReport] = []
     texts: list[dict[str, int]] = []
     for path in map(Path, files):
-        numbered = read_numbered(path)
+        unusable: list[DataError] = []
+        numbered = read_numbered(path, unusable=unusable)
         places: dict[str, list[int]] = defaultdict(list)
         for index, (_, utterance) in enumerate(numbered):
             places[_key(utterance.text)].append(index)
-        reports.append(_file_report(path, numbered, places, max_characters, max_words))
+        refused = tuple(Finding(path, error.line or 0, "unusable", error.problem) for error in unusable)
+        reports.append(_file_report(path, numbered, refused, places, max_characters, max_words))
         texts.append({key: numbered[where[0]][0] for key, where in places.items()})
     overlaps = []
     for one, other in combinations(range(len(reports)), 2):
@@ -190,6 +200,7 @@ def check_data(
 def _file_report(
     path: Path,
     numbered: Sequence[tuple[int, Utterance]],
+    unusable: tuple[Finding, ...],
     places: dict[str, list[int]],
     max_characters: int,
     max_words: int,
@@ -222,6 +233,7 @@ def _file_report(
             for line, utterance in numbered
             for kind, detail in _suspicions(utterance.text, max_characters, max_words)
         ),
+        unusable=unusable,
     )
 
 

@@ -30,7 +30,7 @@ class DataError(FtxError):
     def __init__(self, message: str, *, path: Path | str | None = None, line: int | None = None) -> None:
         where = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
         super().__init__(f"{where}{message}")
-        self.path, self.line = path, line
+        self.problem, self.path, self.line = message, path, line
 
 
 class PackageError(FtxError):

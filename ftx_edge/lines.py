@@ -38,21 +38,16 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"cannot be read: {error.strerror or error}", path=path) from error
 
 
-def filled_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """As ``numbered_lines``, of a file whose every line must hold something; blank ones at its end do not
-    count.
-
-    Raises:
-        DataError: also where a line is blank and one after it is not.
-    """
-    blank = 0
+def lines_to_the_last_filled(path: Path) -> Iterator[tuple[int, str]]:
+    """As ``numbered_lines``, without the blank lines at the end of the file."""
+    blank: list[tuple[int, str]] = []
     for line, text in numbered_lines(path):
         if text.strip():
-            if blank:
-                raise DataError("the line is blank: remove it", path=path, line=blank)
+            yield from blank
+            blank.clear()
             yield line, text
-        elif not blank:
-            blank = line
+        else:
+            blank.append((line, text))
 
 
 def _decoded(path: Path, line: int, raw: bytes) -> str:

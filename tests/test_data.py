@@ -205,7 +205,7 @@ BAD = {
     "missing.txt": (None, r"missing\.txt: no such file"),
     "empty.jsonl": ("", r"empty\.jsonl: the file is empty"),
     "blank.txt": ("\n \n", r"blank\.txt: no utterances"),
-    "hole.txt": ("lamp\n\nlamp\n", r"hole\.txt:2: the line is blank"),
+    "hole.txt": ("lamp\n\nlamp\n", r"hole\.txt:2: the text is blank"),
     "latin1.txt": (b"lamp\nl\xe4mp\n", r"latin1\.txt:2: not UTF-8 \(byte 0xe4 at 1\)"),
     "utf16.txt": ("lamp".encode("utf-16"), r"utf16\.txt:1: UTF-16"),
     "nul.txt": ("lamp\0on\n", r"nul\.txt:1: .*NUL"),

@@ -62,9 +62,11 @@ class PythonTeacher:
         for start in range(0, len(texts), _CHUNK):
             part, spans = list(texts[start : start + _CHUNK]), words[start : start + _CHUNK]
             strings = [[t[a:b] for a, b in w] for t, w in zip(part, spans, strict=True)]
-            for row, own in zip(self._ask(part, strings), spans, strict=True):
+            for text, row, own in zip(part, self._ask(part, strings), spans, strict=True):
                 if len(row) != len(own):
-                    raise FtxError(f"python:{self.name} gave {len(row)} distributions for {len(own)} words")
+                    raise FtxError(
+                        f"python:{self.name} gave {len(row)} distributions for {len(own)} words: {text!r}"
+                    )
                 units.append((np.asarray(own, dtype=np.int32).reshape(-1, 2), self._matrix(row, self.tags)))
         return SoftTags.join(self.tags, units)
 

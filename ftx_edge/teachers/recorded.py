@@ -99,9 +99,10 @@ class RecordedTeacher:
                 pair = isinstance(word, list) and len(word) == 2 and all(isinstance(at, int) for at in word)
                 span = (word[0], word[1]) if pair else (-1, -1)
             if not (at <= span[0] < span[1] <= len(text)):
-                raise DataError(
-                    f"word {word!r} is not in the text, in this order", path=self.path, line=number
+                problem = (
+                    "an empty word" if word == "" else f"word {word!r} is not in the text, in this order"
                 )
+                raise DataError(problem, path=self.path, line=number)
             spans.append(span)
             at = span[1]
         return spans

@@ -52,8 +52,8 @@ def test_strict_ends_with_1_only_if_something_looks_wrong(ftx, labelled, tmp_pat
     [
         ("none.jsonl", None, "none.jsonl"),
         ("empty.txt", b"", "empty.txt"),
-        ("bad.jsonl", b'{"text": "a"}\n{"text": \n', "bad.jsonl:2: "),
-        ("lacks.jsonl", b'{"text": "a"}\n{"txt": "b"}\n', "lacks.jsonl:2: "),
+        ("bad.jsonl", b'{"text": \n', "bad.jsonl:1: "),
+        ("lacks.jsonl", b'{"txt": "b"}\n', "lacks.jsonl:1: "),
         ("latin.txt", "ol\xe1\n".encode("latin-1"), "latin.txt"),
         ("nul.txt", b"a\x00b\n", "nul.txt:1: "),
         ("surrogate.jsonl", b'{"text": "a\\ud800b"}\n', "surrogate.jsonl:1: "),
@@ -73,3 +73,25 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line(ftx, tmp_path, name, 
     assert outcome.code in (1, 2)
     assert says in outcome.error
     assert outcome.out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "bad"),
+    [
+        ("a.jsonl", '{"text": "a"}\n{"text": \n\n{"text": "b"}\n{"txt": "c"}\n[]\n', {2, 3, 5, 6}),
+        ("a.txt", "lamp\n\n\noff\n\n", {2, 3}),
+        ("a.tsv", "text\tlabel\nlamp\ton\nlamp\noff\toff\n", {3}),
+        ("a.conll", "lamp\tO\n\noff\n\non\tB-x\n", {3}),
+    ],
+)
+def test_all_lines_that_cannot_be_used_are_listed_and_end_it_with_1(ftx, tmp_path, name, content, bad):
+    file = tmp_path / name
+    file.write_text(content, encoding="utf-8")
+    outcome = ftx("data", "check", file)
+    assert outcome.code == 1
+    assert all(f"{file}:{line}: " in outcome.out for line in bad)
+    assert f"cannot be used: {len(bad)}," in outcome.error
+    assert f"{file}:{min(bad)}" in outcome.error
+    (report,) = json.loads(ftx("data", "check", "--json", file).out)["files"]
+    assert {finding["line"] for finding in report["unusable"]} == bad
+    assert report["utterances"] > 0
