@@ -174,7 +174,9 @@ def _main() -> None:
 @app.command("prepare")
 def _prepare(
     out: Annotated[Path, typer.Option(help="Folder to write the files to.")],
-    data: Annotated[Path, typer.Option(envvar="FTX_DATA", help="Folder that holds massive/.")],
+    data: Annotated[Path, typer.Option(envvar="FTX_DATA", help="Folder that holds massive/.")] = Path(
+        "../shared/data"
+    ),
     language: Annotated[
         list[str] | None, typer.Option(help="Target language, repeatable. [default: all nine]")
     ] = None,

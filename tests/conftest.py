@@ -18,11 +18,14 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+_FTX_DATA = Path(os.environ.get("FTX_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the experiment corpora are skipped where these are not at hand."""
-    if "FTX_DATA" in os.environ:
+    if (_FTX_DATA / "massive").is_dir():
         return
-    skip = pytest.mark.skip(reason="FTX_DATA does not name the folder of the experiment corpora")
+    skip = pytest.mark.skip(reason=f"no experiment corpora in {_FTX_DATA}: FTX_DATA names their folder")
     for item in items:
         if item.get_closest_marker("data"):
             item.add_marker(skip)
@@ -30,11 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def ftx_data() -> Path:
-    """The folder of the experiment corpora (``massive/``, ``mtop/``); skips without it."""
-    folder = os.environ.get("FTX_DATA")
-    if not folder:
-        pytest.skip("FTX_DATA does not name the folder of the experiment corpora")
-    return Path(folder)
+    """The folder of the experiment corpora (``massive/``, ``mtop/``), for tests marked ``data``."""
+    return _FTX_DATA
 
 
 @dataclass(frozen=True)
