@@ -86,8 +86,8 @@ def _with_a_translator() -> str:
     cnn, layers = seeds["cnn-and-translations"], seeds["first-layers-and-translations"]
     return (
         "With a translator at hand while distilling, by [recipes/best.toml](recipes/best.toml), the cnn "
-        f"student reaches {100 * fmean(cnn):.1f} %, and the multilingual LM's first three layers, several times "
-        f"its size, {100 * fmean(layers):.1f} % (means of {len(layers)} seeds; "
+        f"student reaches {100 * fmean(cnn):.1f} %, and the multilingual LM's first three layers, several "
+        f"times its size, {100 * fmean(layers):.1f} % (means of {len(layers)} seeds; "
         "[table](docs/results/massive-translator.md)).\n\n"
     )
 
