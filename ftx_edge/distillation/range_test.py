@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 LOWEST, HIGHEST, STEPS = 1e-6, 1e-1, 100
 _SMOOTHING = 0.9
+_UNSETTLED = 20
+"""Steps, a decade of the rate, in which the average follows single batches: none of their rates is chosen."""
 _DIVERGED = 3.0
 
 
@@ -34,6 +36,8 @@ def range_test(loss_at: Callable[[int, float], float]) -> float:
 def choose(rates: ArrayLike, losses: list[float]) -> float:
     """The rate at which the smoothed loss falls fastest, per decade, before its minimum."""
     tried, smooth = np.asarray(rates, dtype=np.float64), smoothed(losses)
+    if len(smooth) > _UNSETTLED:
+        tried, smooth = tried[_UNSETTLED:], smooth[_UNSETTLED:]
     usable = int(np.nanargmin(smooth)) + 1 if np.isfinite(smooth).any() else 0
     if usable < 3:
         return float(tried[0])

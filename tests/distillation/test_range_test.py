@@ -64,3 +64,9 @@ def test_smoothing_starts_at_the_first_loss():
     assert smoothed([4.0])[0] == pytest.approx(4.0)
     assert smoothed([4.0, 4.0, 4.0]) == pytest.approx([4.0] * 3)
     assert 1.0 < smoothed([4.0, 1.0])[1] < 4.0
+
+
+def test_easy_batches_at_the_start_are_not_taken_for_learning():
+    losses = [4.5, 3.6, 3.5, *falling_at(1e-3)[3:]]  # the average falls from 4.5 by half a point in a step
+    assert np.gradient(smoothed(losses)).argmin() < 3
+    assert 5e-4 < choose(RATES, losses) < 12e-3
