@@ -40,9 +40,13 @@ def translate_cli(
     cache: Annotated[
         Path | None, typer.Option(help="File that keeps translations for the next time.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an OUT that exists.")] = False,
     json: Json = False,
 ) -> None:
     """Translate a file, one record out for each record in; a run that was stopped goes on where it was.
+
+    Texts alone: labels and spans are not carried over. What could not be translated is marked in OUT, and the
+    exit code is 1; repeated with --overwrite, the command asks for it again, and for nothing else.
 
     \b
     Examples:
@@ -65,14 +69,17 @@ def translate_cli(
             batch_size=batch_size,
             partition=partition,
             cache=cache,
+            overwrite=overwrite,
             progress=shown,
         )
-    if json:
-        print_json(result.to_dict())
-        return
     for failure in result.failures:
         say(f"failed: {failure.text!r}: {failure.error}")
-    print(
-        f"{result.out}: {result.ok:,} translated ({result.cached:,} known from before), "
-        f"{result.empty:,} empty, {result.failed:,} failed"
-    )
+    if json:
+        print_json(result.to_dict())
+    else:
+        print(
+            f"{result.out}: {result.ok:,} translated ({result.cached:,} known from before), "
+            f"{result.empty:,} empty, {result.failed:,} failed"
+        )
+    if result.failed:
+        raise typer.Exit(1)

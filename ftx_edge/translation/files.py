@@ -12,7 +12,7 @@ from ftx_edge.data import Utterance, read_utterances
 from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.files import write_atomically
 from ftx_edge.translation.cache import TranslationCache
-from ftx_edge.translation.table import as_cell
+from ftx_edge.translation.table import HEADER, as_cell
 from ftx_edge.translation.texts import Status, Translation, count, translate_texts
 from ftx_edge.translation.translator import open_translator
 
@@ -60,6 +60,7 @@ def translate(
     batch_size: int = 32,
     partition: str | None = None,
     cache: Path | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> TranslateResult:
     """Translate the texts of a file; labels and spans are not carried over.
@@ -68,7 +69,7 @@ def translate(
 
     - ``.jsonl``: ``{"text": translation, "source": text, "id"?}``, with ``"status": "empty" | "failed"`` and
       ``"error"`` where there is no translation;
-    - ``.tsv``: text, tab, translation (what ``table:`` reads); a failed one is left out of it;
+    - ``.tsv``: the columns source, text and status; ``table:`` reads it, without what failed;
     - ``.txt``: the translation, a blank line where there is none.
 
     A call that was killed goes on where it was when it is made again: every batch is in the cache.
@@ -76,15 +77,20 @@ def translate(
     Args:
         mt: a translator by name, see `open_translator`; there also languages, beams, length, device, threads.
         cache: file that keeps translations; default ``translations.sqlite`` in the user's cache folder.
+        overwrite: replace an ``out`` that exists; never ``source`` itself.
 
     Raises:
-        UsageError: unknown translator, or an ``out`` of another kind.
+        UsageError: unknown translator, or an ``out`` of another kind, that exists, or that is ``source``.
         DataError: a ``source`` that cannot be read.
         FtxError: every single text failed; nothing is written.
     """
     source, out = Path(source), Path(out)
     if out.suffix not in _WRITERS:
         raise UsageError(f"{out}: translations are written as {', '.join(_WRITERS)}")
+    if out.exists() and source.exists() and out.samefile(source):
+        raise UsageError(f"{out} is the file to be translated: choose another --out")
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists: choose another --out, or add --overwrite")
     if batch_size < 1:
         raise UsageError("batch size must be at least 1")
     utterances = read_utterances(source, partition)
@@ -143,8 +149,8 @@ def _jsonl(utterances: Sequence[Utterance], translations: Sequence[Translation])
 
 
 def _tsv(utterances: Sequence[Utterance], translations: Sequence[Translation]) -> str:
-    pairs = {as_cell(t.text): as_cell(t.translation) for t in translations if t.status is not Status.FAILED}
-    return "".join(f"{text}\t{translation}\n" for text, translation in pairs.items())
+    rows = [HEADER, *((as_cell(t.text), as_cell(t.translation), t.status.value) for t in translations)]
+    return "".join("\t".join(row) + "\n" for row in rows)
 
 
 def _txt(utterances: Sequence[Utterance], translations: Sequence[Translation]) -> str:

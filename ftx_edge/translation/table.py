@@ -7,7 +7,12 @@ from pathlib import Path
 
 from ftx_edge.errors import DataError
 from ftx_edge.files import sha256_of
+from ftx_edge.translation.texts import Status
 from ftx_edge.translation.translator import TranslationError
+
+
+HEADER = ("source", "text", "status")
+"""The first line of the tables that ``ftx-edge translate`` writes."""
 
 
 def as_cell(text: str) -> str:
@@ -18,7 +23,8 @@ def as_cell(text: str) -> str:
 class Table:
     """``table:<file.tsv>``: a source text, a tab and its translation a line; UTF-8, no header, no quotes.
 
-    White space of the source text does not count. An empty translation is one.
+    White space of the source text does not count. An empty translation is one. A table that ``ftx-edge
+    translate`` wrote has a header and a third column; what failed there is not in the table.
 
     Raises:
         DataError: the file is missing, empty or not UTF-8; a line without exactly one tab; a text with two
@@ -46,13 +52,17 @@ def _read(path: Path) -> dict[str, str]:
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", path=path) from error
     translations: dict[str, str] = {}
+    columns = 2
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
+        fields = line.rstrip("\r").split("\t")
+        if number == 1 and tuple(fields) == HEADER:
+            columns = len(HEADER)
             continue
-        source, *rest = line.rstrip("\r").split("\t")
-        if len(rest) != 1:
+        if not line.strip() or fields[2:] == [Status.FAILED]:
+            continue
+        if len(fields) != columns:
             raise DataError("expected a text, one tab and its translation", path=path, line=number)
-        key, translation = as_cell(source), rest[0].strip()
+        key, translation = as_cell(fields[0]), fields[1].strip()
         if not key:
             raise DataError("a translation without a text before the tab", path=path, line=number)
         if translations.setdefault(key, translation) != translation:

@@ -90,11 +90,10 @@ def open_translator(
         raise UsageError(f"unknown translator {spec!r}: it must start with one of {known}")
     if beams < 1 or max_length < 1 or threads < 1:
         raise UsageError("beams, length and threads of a translator must be at least 1")
-    if temperature and kind not in _WITH_LANGUAGES:
-        drawing = ", ".join(f"{name}:" for name in _WITH_LANGUAGES)
-        raise UsageError(
-            f"translator {spec!r} gives one translation, whatever the temperature: use {drawing}"
-        )
+    searching = ", ".join(f"{name}:" for name in _WITH_LANGUAGES)
+    if kind not in _WITH_LANGUAGES and (temperature or beams > 1):
+        what = "temperature" if temperature else "beams"
+        raise UsageError(f"translator {spec!r} gives one translation, whatever the {what}: use {searching}")
     place, languages = rest, ""
     if kind in _WITH_LANGUAGES:
         place, _, languages = rest.partition("#")
