@@ -158,8 +158,6 @@ def _source(folder: Path, task: str, progress: Progress | None) -> str:
     from ftx_edge import train_source
 
     (kind, epochs), labelled = SOURCES[task], path("en.labelled")
-    if (folder / "config.json").is_file():
-        return f"hf:{folder}"
     options = ("--task", task, "--architecture", kind, "--epochs", epochs)
     _show("train-source", labelled, *options, "--out", folder)
     made = train_source(labelled, folder, task=task, architecture=kind, epochs=epochs, progress=progress)

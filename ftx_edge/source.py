@@ -7,9 +7,11 @@ student, which is written as a run of which ``ftx-edge export`` makes a package.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from ftx_edge.distillation.direct import train_student
 from ftx_edge.distillation.fit import Fit, FitResult, make_accelerator
 from ftx_edge.distillation.labelled import Labelled, training_set
 from ftx_edge.distillation.progress import Progress, Silent
-from ftx_edge.errors import DataError, UsageError
+from ftx_edge.errors import DataError, FtxError, UsageError
 from ftx_edge.files import remove, sha256_of, sha256_of_text, write_atomically
 from ftx_edge.recipe import Recipe
 from ftx_edge.recipe_tables import (
@@ -44,6 +46,7 @@ from ftx_edge.words import segmenter
 
 MAX_LENGTH = 128
 HUGGING_FACE = "distilbert"
+_RECORD = "train_source.json"
 SETTINGS = StepRecipe(epochs=30, learning_rate=1e-3, batch_size=32, patience=8, weight_decay=0.01)
 
 
@@ -78,8 +81,8 @@ def train_source(
 
     Args:
         labelled: utterances with labels (``classification``) or spans (``tagging``).
-        out: folder. A Hugging Face folder is replaced when the new model is whole; a run goes on, or is
-            refused where it belongs to other settings.
+        out: folder. What is finished there is not trained again; a folder of other labels or settings, or
+            of anything else, is refused.
         task: ``classification`` or ``tagging``.
         architecture: ``distilbert`` for a Hugging Face folder; ``transformer``, ``bilstm``, ``cnn`` or
             ``static`` for a run with a student of that kind.
@@ -90,7 +93,9 @@ def train_source(
         progress: is told of every few steps.
 
     Raises:
+        UsageError: an unknown task or architecture.
         DataError: utterances without labels, or a single label.
+        FtxError: ``out`` is not free.
     """
     if task not in ("classification", "tagging"):
         raise UsageError(f"unknown task {task!r}: classification or tagging")
@@ -110,6 +115,10 @@ def train_source(
         result = train_on_labels(labelled, out, recipe, lang="en", task=task, progress=progress)
         return replace(result, teacher=f"run:{out}#en")
     learnt, kept = _labelled_parts(labelled, lang="en", task=task, held_out=held_out, seed=seed)
+    key = sha256_of_text(task, architecture, str(seed), str(settings), sha256_of(Path(labelled)))
+    if finished := _finished(out, key):
+        progress.note(f"{out}: done before")
+        return finished
     labels = learnt.labels.labels if learnt.labels else ()
     tags = learnt.tags.tags if learnt.tags else ()
     tokenizer = train_tokenizer(learnt.texts, lang="en", max_length=MAX_LENGTH)
@@ -129,7 +138,7 @@ def train_source(
         sets[0],
         sets[1],
         settings,
-        key=sha256_of_text(task, architecture, str(seed), str(settings), sha256_of(Path(labelled))),
+        key=key,
         checkpoint=checkpoint,
         pad_id=0,
         seed=seed,
@@ -138,9 +147,30 @@ def train_source(
         stage=f"source model, {task}",
         select="agreement",
     ).run()
-    _save(model.model, tokenizer, out)
+    _save(model.model, tokenizer, out, {"key": key, "labels": labels, "tags": tags, "fit": asdict(fitted)})
     remove(checkpoint)
     return SourceResult(out, f"hf:{out}", labels, tags, fitted)
+
+
+def _finished(out: Path, key: str) -> SourceResult | None:
+    """What an earlier call left in ``out``; raises FtxError where something else is there."""
+    if not out.name:
+        raise UsageError(f"{out}: name a folder for the model")
+    try:
+        record = json.loads((out / _RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise FtxError(f"{out} exists and is not a model of train-source: choose another --out") from None
+        out.mkdir(parents=True, exist_ok=True)  # now rather than after the training
+        return None
+    if record["key"] != key:
+        raise FtxError(
+            f"{out} is a model of other labels or settings: choose another --out, or remove the folder"
+        )
+    if not (out / "model.safetensors").is_file():
+        return None
+    labels, tags = tuple(record["labels"]), tuple(record["tags"])
+    return SourceResult(out, f"hf:{out}", labels, tags, FitResult(**record["fit"], seconds=0.0))
 
 
 def train_on_labels(
@@ -288,7 +318,7 @@ def _one_hot(
     return Labelled(lang, texts, words, soft_labels, soft_tags)
 
 
-def _save(model: nn.Module, tokenizer: Tokenizer, folder: Path) -> None:
+def _save(model: nn.Module, tokenizer: Tokenizer, folder: Path, record: dict[str, Any]) -> None:
     from transformers import PreTrainedTokenizerFast
 
     wrapped = PreTrainedTokenizerFast(
@@ -302,3 +332,6 @@ def _save(model: nn.Module, tokenizer: Tokenizer, folder: Path) -> None:
     with write_atomically(folder) as aside:
         model.save_pretrained(aside, safe_serialization=True)  # type: ignore[operator]
         wrapped.save_pretrained(aside)
+        # Without the time that it took: the same training leaves the same folder.
+        del record["fit"]["seconds"]
+        (aside / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

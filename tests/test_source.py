@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from ftx_edge.errors import DataError, UsageError
+from ftx_edge.errors import DataError, FtxError, UsageError
 
 torch = pytest.importorskip("torch")
 
+from ftx_edge import source  # noqa: E402
 from ftx_edge.distillation import direct  # noqa: E402
 from ftx_edge.recipe import Recipe  # noqa: E402
 from ftx_edge.source import train_source  # noqa: E402
@@ -89,6 +91,36 @@ def test_the_same_seed_gives_the_same_file(tmp_path):
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
     ]
     assert models[0].read_bytes() == models[1].read_bytes() != models[2].read_bytes()
+
+
+def test_a_finished_model_is_not_trained_again(tmp_path, monkeypatch):
+    path, out = written(tmp_path, ROWS), tmp_path / "en"
+    made = train_source(path, out, epochs=1, device="cpu")
+    files = {file.name: file.read_bytes() for file in out.iterdir()}
+    monkeypatch.setattr(source, "Fit", None)
+    again = train_source(path, out, epochs=1, device="cpu")
+    assert again == replace(made, fit=replace(made.fit, seconds=0.0))
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == files
+
+
+@pytest.mark.parametrize("change", [{"epochs": 2}, {"seed": 1}, {"task": "tagging"}])
+def test_a_model_of_other_settings_is_not_replaced(tmp_path, change):
+    path, out = written(tmp_path, ROWS), tmp_path / "en"
+    train_source(path, out, epochs=1, device="cpu")
+    before = (out / "model.safetensors").read_bytes()
+    with pytest.raises(FtxError, match="en is a model of other labels or settings: choose another --out"):
+        train_source(path, out, **({"epochs": 1, "device": "cpu"} | change))
+    assert (out / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["notes", "notes/today.txt"])
+def test_what_is_no_model_is_not_replaced(tmp_path, name):
+    mine = tmp_path / "notes" / "today.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(FtxError, match="exists and is not a model of train-source"):
+        train_source(written(tmp_path, ROWS), tmp_path / name, epochs=1, device="cpu")
+    assert mine.read_text() == "mine"
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging"])

@@ -14,7 +14,7 @@ from ftx_edge.files import write_atomically
 from ftx_edge.translation.cache import TranslationCache
 from ftx_edge.translation.table import HEADER, as_cell
 from ftx_edge.translation.texts import Status, Translation, count, translate_texts
-from ftx_edge.translation.translator import open_translator
+from ftx_edge.translation.translator import SEARCHING, open_translator
 
 if TYPE_CHECKING:
     from ftx_edge.distillation.progress import Progress
@@ -93,6 +93,8 @@ def translate(
         raise UsageError(f"{out} exists: choose another --out, or add --overwrite")
     if batch_size < 1:
         raise UsageError("batch size must be at least 1")
+    if beams > 1 and mt.partition(":")[0] not in SEARCHING:
+        raise UsageError(f"translator {mt!r} searches without beams: leave --beams out")
     utterances = read_utterances(source, partition)
     translator = open_translator(
         mt,

@@ -10,7 +10,6 @@ from ftx_edge.files import sha256_of
 from ftx_edge.translation.texts import Status
 from ftx_edge.translation.translator import TranslationError
 
-
 HEADER = ("source", "text", "status")
 """The first line of the tables that ``ftx-edge translate`` writes."""
 

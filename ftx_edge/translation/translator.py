@@ -90,12 +90,13 @@ def open_translator(
         raise UsageError(f"unknown translator {spec!r}: it must start with one of {known}")
     if beams < 1 or max_length < 1 or threads < 1:
         raise UsageError("beams, length and threads of a translator must be at least 1")
-    searching = ", ".join(f"{name}:" for name in _WITH_LANGUAGES)
-    if kind not in _WITH_LANGUAGES and (temperature or beams > 1):
-        what = "temperature" if temperature else "beams"
-        raise UsageError(f"translator {spec!r} gives one translation, whatever the {what}: use {searching}")
+    if temperature and kind not in SEARCHING:
+        drawing = ", ".join(f"{name}:" for name in SEARCHING)
+        raise UsageError(
+            f"translator {spec!r} gives one translation, whatever the temperature: use {drawing}"
+        )
     place, languages = rest, ""
-    if kind in _WITH_LANGUAGES:
+    if kind in SEARCHING:
         place, _, languages = rest.partition("#")
     if languages:
         source, dash, target = languages.partition("-")
@@ -144,4 +145,5 @@ BACK_ENDS: dict[str, Callable[[str, str, Options], Translator]] = {
     "table": _table,
     "python": _python,
 }
-_WITH_LANGUAGES = ("m2m100", "seq2seq", "onnx")
+SEARCHING = ("m2m100", "seq2seq", "onnx")
+"""Those that know several languages, search with beams and can draw."""
