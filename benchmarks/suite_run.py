@@ -251,4 +251,4 @@ def _maker(suite: Suite, key: str | None) -> Path | None:
 
 def _has_step1(run: Path) -> bool:
     layout = RunLayout(run)
-    return layout.record.is_file() and "mplm" in layout.read_record()["stages"]
+    return layout.record.is_file() and layout.finished("mplm") is not None

@@ -127,13 +127,13 @@ def distill_cli(
             "step2.max_steps": max_steps,
         }
     )
+    folder = out or (Path("runs") / recipe.stem if recipe else None)
     if dry_run:
-        planned = plan(effective)
+        planned = plan(effective, folder)
         print_json(planned) if json else _print_plan(planned)
         return
-    if out is None and recipe is None:
+    if folder is None:
         raise UsageError("where to? add --out RUN, a folder for the run")
-    folder = out or Path("runs") / recipe.stem  # type: ignore[union-attr]
     # Under `accelerate launch` several processes run this; the first one speaks.
     first = os.environ.get("RANK", "0") == "0"
     with progress(quiet=not first) as shown:
@@ -149,9 +149,15 @@ def _print_plan(planned: Plan) -> None:
     print(f"teacher {planned.teacher}: {', '.join(heads)}; {planned.device}, {planned.precision}")
     print_table(
         ("stage", "utterances", "steps", "about"),
-        [(s.name, f"{s.utterances:,}", f"{s.steps:,}", duration(s.seconds)) for s in planned.stages],
+        [
+            (s.name, f"{s.utterances:,}", f"{s.steps:,}", "done before" if s.done else duration(s.seconds))
+            for s in planned.stages
+        ],
     )
-    print(f"about {duration(planned.seconds)} in all; nothing was done yet")
+    if all(stage.done for stage in planned.stages):
+        print("all of it is done; nothing was done now")
+    else:
+        print(f"about {duration(planned.seconds)} to go, on this machine as it is; nothing was done now")
 
 
 def _print_result(result: DistillResult) -> None:

@@ -100,6 +100,11 @@ class RunLayout:
             k.removeprefix("students/") for k in record.get("stages", {}) if k.startswith("students/")
         )
 
+    def finished(self, stage: str) -> dict[str, Any] | None:
+        """What was measured at a stage; None where it is not done, or its model is gone."""
+        figures = self.read_record()["stages"].get(stage)
+        return figures if (self.root / stage / "model.safetensors").is_file() else None
+
     def read_record(self) -> dict[str, Any]:
         """``run.json``; raises FtxError where the folder is no run."""
         try:
@@ -129,26 +134,14 @@ def open_run(
         method: what the run is: ``distillation``, ``supervised``, or the name of a baseline.
 
     Raises:
-        FtxError: the folder belongs to another recipe or method, or an input has changed.
+        FtxError: as `check_run`.
     """
     layout = RunLayout(root)
-    if layout.record.is_file():
-        record = layout.read_record()
-        if (theirs := record.get("method", "distillation")) != method:
-            raise FtxError(f"{root} is a run of {theirs}, not of {method}: choose another --out")
-        if record.get("recipe") != recipe.fingerprint:
-            what = _difference(layout.recipe, recipe)
-            raise FtxError(
-                f"{root} belongs to another recipe{what}: choose another --out, or remove the folder"
-            )
-        if changed := sorted(k for k, v in inputs.items() if record["inputs"].get(k, v) != v):
-            raise FtxError(f"{', '.join(changed)} changed since {root} was started: choose another --out")
+    if (record := check_run(root, recipe, inputs, method=method)) is not None:
         targets = Recipe.read(layout.recipe).data.targets
         recipe.override({"data.targets": {**targets, **recipe.data.targets}}).write(layout.recipe)
         layout.write_record({**record, "inputs": {**record["inputs"], **inputs}})
         return layout
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise FtxError(f"{root} exists and is not a run: choose another --out")
     root.mkdir(parents=True, exist_ok=True)
     recipe.write(layout.recipe)
     record = {
@@ -165,6 +158,36 @@ def open_run(
     return layout
 
 
+def check_run(
+    root: Path, recipe: Recipe, inputs: Mapping[str, str], *, method: str = "distillation"
+) -> dict[str, Any] | None:
+    """The record of the run that `open_run` would go on with; None where it would start one.
+
+    Before a stage is done, an input may still change.
+
+    Raises:
+        FtxError: the folder belongs to something else, to another recipe or method, or an input has changed.
+    """
+    layout = RunLayout(root)
+    if not layout.record.is_file():
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise FtxError(f"{root} exists and is not a run: choose another --out")
+        return None
+    record = layout.read_record()
+    if (theirs := record.get("method", "distillation")) != method:
+        raise FtxError(f"{root} is a run of {theirs}, not of {method}: choose another --out")
+    if record.get("recipe") != recipe.fingerprint:
+        what = _difference(layout.recipe, recipe)
+        raise FtxError(f"{root} belongs to another recipe{what}: choose another --out, or remove the folder")
+    changed = sorted(k for k, v in inputs.items() if record["inputs"].get(k, v) != v)
+    if changed and record["stages"]:
+        raise FtxError(
+            f"{', '.join(changed)} changed since {root} was started: choose another --out, "
+            "or remove the folder"
+        )
+    return record
+
+
 def take_over_step1(other: RunLayout, layout: RunLayout) -> None:
     """Link the mPLM and the soft labels of ``other`` into a run that would make the same.
 
@@ -177,7 +200,7 @@ def take_over_step1(other: RunLayout, layout: RunLayout) -> None:
     record, theirs = layout.read_record(), other.read_record()
     if record["stages"]:
         return
-    if "mplm" not in theirs["stages"]:
+    if other.finished("mplm") is None:
         raise UsageError(f"{other.root}: step 1 is not done")
     mine, other_recipe = Recipe.read(layout.recipe), Recipe.read(other.recipe)
     same = ["teacher", "mplm", "step1", "seed", "precision", "alignment"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,8 @@ from ftx_edge.files import sha256_of_text
 
 WordSpans = Sequence[tuple[int, int]]
 """The words of one text: character offsets, end exclusive."""
+Told = Callable[[int], None]
+"""Is told how many texts are done."""
 
 
 @dataclass(frozen=True)
@@ -98,27 +100,52 @@ class Teacher(Protocol):
         ...
 
 
+PORTION = 512
+"""Texts that a teacher is asked at once."""
+
+
 class SoftLabelCache:
     """Soft labels on disk, keyed by what they depend on: the teacher's answers and the texts.
 
-    Files are safetensors; one that is damaged is made anew.
+    Each portion is kept when it is there: a teacher that fails midway is not asked all again. Files are
+    safetensors; one that is damaged is made anew.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def labels(self, teacher: Teacher, texts: Sequence[str]) -> SoftLabels:
-        """``teacher.soft_labels(texts)``, computed once."""
+    def labels(self, teacher: Teacher, texts: Sequence[str], told: Told | None = None) -> SoftLabels:
+        """``teacher.soft_labels(texts)``, computed once; ``told`` hears how many texts have theirs."""
+        portions = [np.zeros((0, len(teacher.labels)), dtype=np.float32)]
+        for start in range(0, len(texts), PORTION):
+            portions.append(self._labels(teacher, texts[start : start + PORTION]))
+            if told:
+                told(start + len(portions[-1]))
+        return SoftLabels(teacher.labels, np.concatenate(portions))
+
+    def tags(
+        self, teacher: Teacher, texts: Sequence[str], words: Sequence[WordSpans], told: Told | None = None
+    ) -> SoftTags:
+        """``teacher.soft_tags(texts, words)``, likewise."""
+        found = []
+        for start in range(0, len(texts), PORTION):
+            part = slice(start, start + PORTION)
+            portion = self._tags(teacher, texts[part], words[part])
+            found += [portion.of_text(row) for row in range(len(texts[part]))]
+            if told:
+                told(len(found))
+        return SoftTags.join(teacher.tags, found)
+
+    def _labels(self, teacher: Teacher, texts: Sequence[str]) -> NDArray[np.float32]:
         path = self._path("labels", teacher, texts)
         shape = (len(texts), len(teacher.labels))
         if (kept := read_arrays(path)) is not None and kept["probs"].shape == shape:
-            return SoftLabels(teacher.labels, kept["probs"])
+            return kept["probs"]
         probs = np.ascontiguousarray(teacher.soft_labels(texts), dtype=np.float32)
         write_arrays(path, {"probs": probs})
-        return SoftLabels(teacher.labels, probs)
+        return probs
 
-    def tags(self, teacher: Teacher, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """``teacher.soft_tags(texts, words)``, computed once."""
+    def _tags(self, teacher: Teacher, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
         path = self._path("tags", teacher, texts, [str(list(w)) for w in words])
         if (kept := read_arrays(path)) is not None and len(kept["splits"]) == len(texts) + 1:
             return SoftTags(teacher.tags, kept["offsets"], kept["probs"], kept["splits"])

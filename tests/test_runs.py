@@ -57,11 +57,26 @@ def test_another_language_joins_a_run(run):
     assert Recipe.read(run.recipe).data.targets == {"pt": "pt.txt", "de": "de.txt"}
     assert run.read_record()["inputs"] == {**INPUTS, "de text": "e5"}
     open_run(run.root, RECIPE, INPUTS)
+    finish_stage(run, "mplm", {})
     with pytest.raises(FtxError, match="de text changed"):
         open_run(run.root, both, {**INPUTS, "de text": "f6"})
 
 
+def test_an_input_may_change_until_a_stage_is_done(run):
+    open_run(run.root, RECIPE, {**INPUTS, "teacher": "mended"})
+    assert run.read_record()["inputs"] == {**INPUTS, "teacher": "mended"}
+
+
+def test_a_stage_whose_model_is_gone_is_not_finished(run):
+    finish_stage(run, "students/pt", {"loss": 0.5})
+    assert run.finished("students/pt") is None
+    run.student("pt").mkdir(parents=True)
+    (run.student("pt") / "model.safetensors").touch()
+    assert run.finished("students/pt") == {"loss": 0.5}
+
+
 def test_a_changed_input_is_refused_by_name(run):
+    finish_stage(run, "mplm", {})
     with pytest.raises(FtxError, match="pt text changed since"):
         open_run(run.root, RECIPE, {**INPUTS, "pt text": "d4"})
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ftx_edge.errors import FtxError
-from ftx_edge.soft_labels import SoftLabelCache, SoftLabels, SoftTags, check_distributions
+from ftx_edge.soft_labels import PORTION, SoftLabelCache, SoftLabels, SoftTags, check_distributions
 
 TAGS = ("O", "B-room", "I-room")
 
@@ -71,6 +71,33 @@ def test_the_teacher_is_asked_once(cache):
     assert teacher.asked == 1
     assert second.labels == teacher.labels
     np.testing.assert_array_equal(first.probs, second.probs)
+
+
+def test_a_teacher_that_fails_midway_is_not_asked_all_again(cache):
+    texts = [str(number) for number in range(2 * PORTION + 1)]
+    teacher, told = CountingTeacher(), []
+
+    def fails_once(portion):
+        if teacher.asked == 2:
+            teacher.asked = 10
+            raise TimeoutError
+        return CountingTeacher.soft_labels(teacher, portion)
+
+    teacher.soft_labels = fails_once
+    with pytest.raises(TimeoutError):
+        cache.labels(teacher, texts, told.append)
+    assert told == [PORTION, 2 * PORTION]
+    probs = cache.labels(teacher, texts).probs
+    assert teacher.asked == 11
+    np.testing.assert_array_equal(probs, CountingTeacher().soft_labels(texts))
+
+
+def test_tags_come_in_portions_too(cache):
+    texts = ["ab"] * (PORTION + 3)
+    words = [[(0, 1), (1, 2)]] * PORTION + [[(0, 2)]] * 3
+    tags = cache.tags(CountingTeacher(), texts, words)
+    assert len(tags) == len(texts)
+    assert [tags.of_text(row)[0].tolist() for row in (0, PORTION)] == [[[0, 1], [1, 2]], [[0, 2]]]
 
 
 def test_tags_are_kept_like_labels(cache):

@@ -57,9 +57,9 @@ def train_student(
     """
     stage, lang = f"students/{train.lang}", train.lang
     progress = progress or Silent()
-    if done := layout.read_record()["stages"].get(stage):
+    if (done := layout.finished(stage)) is not None:
         progress.note(f"{stage}: done before")
-        return FitResult(**{name: done[name] for name in FitResult.__dataclass_fields__})
+        return FitResult.of(done)
     if len(train) < 2 or not len(held_out):
         raise DataError(f"{len(train) + len(held_out)} different {lang} utterances are too few to train on")
     tokenizer = student_tokenizer(recipe, train.texts, lang=lang, words=train.words)

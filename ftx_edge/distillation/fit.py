@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import KW_ONLY, asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,11 @@ class FitResult:
     agreement: float
     seconds: float
     history: list[dict[str, float]]
+
+    @classmethod
+    def of(cls, figures: Mapping[str, Any]) -> FitResult:
+        """From the record of a stage, which may hold more."""
+        return cls(**{f.name: figures[f.name] for f in fields(cls)})
 
 
 def make_accelerator(device: str, precision: str) -> Accelerator:

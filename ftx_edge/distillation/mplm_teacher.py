@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.ensemble import averaged_by_head
-from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
+from ftx_edge.distillation.inputs import SOURCE_LANGUAGE
+from ftx_edge.distillation.run import Run
 from ftx_edge.mplm.model import load_mplm
 from ftx_edge.mplm.states import MeanStates, read_shift, save_center
 from ftx_edge.recipe import Recipe

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from ftx_edge.batches import batch_rows
+from ftx_edge.distillation.range_test import STEPS as RANGE_TEST_STEPS
 from ftx_edge.recipe import Recipe
 from ftx_edge.recipe_tables import StepRecipe
+from ftx_edge.runs import RunLayout, check_run
 
 _EFFICIENCY = 0.4
 """Share of a large matrix product's speed that training reaches, as measured on small models."""
@@ -19,12 +21,13 @@ _EFFICIENCY = 0.4
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """One fit: how many utterances, subwords (estimated), updates, and roughly how many seconds."""
+    """One fit: how many utterances and updates, roughly how many seconds, and whether it is done already."""
 
     name: str
     utterances: int
     steps: int
     seconds: float
+    done: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,39 +43,32 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """Rough duration of the whole run."""
-        return sum(stage.seconds for stage in self.stages)
+        """Rough duration of what is not done."""
+        return sum(stage.seconds for stage in self.stages if not stage.done)
 
 
-def plan(recipe: Recipe) -> Plan:
+def plan(recipe: Recipe, out: Path | str | None = None) -> Plan:
     """Read the corpora, open the teacher, count; nothing is trained and nothing written.
+
+    Args:
+        recipe: what ``distill`` would be given.
+        out: likewise; None where that is left open.
 
     Raises the errors that ``distill`` would raise before its first step.
     """
-    from ftx_edge.distillation.corpus import read_corpus
     from ftx_edge.distillation.fit import make_accelerator
+    from ftx_edge.distillation.inputs import read_inputs
     from ftx_edge.distillation.precision import resolve_precision
-    from ftx_edge.distillation.run import SOURCE_LANGUAGE
-    from ftx_edge.distillation.source_teachers import open_teachers
     from ftx_edge.distillation.student import student_config
     from ftx_edge.mplm.model import load_encoder
     from ftx_edge.students.model import build_student, count_parameters
-    from ftx_edge.tokenization import UNSPACED
 
-    recipe.check()
     device = make_accelerator(recipe.device, "fp32").device
-    teachers = open_teachers(recipe, device=device.type)
-    tagging = teachers.tags != ()
-    corpora = {}
-    for lang, path in ((SOURCE_LANGUAGE, recipe.data.source), *recipe.data.targets.items()):
-        corpora[lang] = read_corpus(
-            path,
-            lang=lang,
-            held_out=recipe.data.held_out,
-            seed=recipe.seed,
-            words=tagging or lang in UNSPACED,
-            segmenter_name=recipe.data.segmenters.get(lang),
-        )
+    inputs = read_inputs(recipe, device=device.type)
+    teachers = inputs.teachers
+    run = None
+    if out is not None and check_run(Path(out), recipe, inputs.fingerprints) is not None:
+        run = RunLayout(Path(out))
     encoder = load_encoder(recipe.mplm.name)
     depth: int = encoder.config.num_hidden_layers  # type: ignore[union-attr, assignment]
     share = (recipe.mplm.layers or depth) / depth
@@ -81,20 +77,22 @@ def plan(recipe: Recipe) -> Plan:
     config = student_config(recipe, vocab_size=1, labels=teachers.labels, tags=teachers.tags)
     student_size = count_parameters(build_student(config))
     speed = _EFFICIENCY * _multiplications_per_second(device)
-    english = corpora[SOURCE_LANGUAGE].train
-    targets = tuple(text for lang in recipe.data.targets for text in corpora[lang].train)
-    stages = [
-        _stage(name, step, english * count + (targets if mixed else ()), mplm_size, speed)
-        for name, step, count, mixed in _step1_stages(recipe)
-    ]
-    for lang in recipe.data.targets:
-        train = corpora[lang].train
+    english = inputs.source.train
+    targets = tuple(text for corpus in inputs.targets.values() for text in corpus.train)
+    stages = []
+    for name, step, count, mixed in _step1_stages(recipe):
+        settings = replace(step, epochs=0.0) if recipe.trains_heads_alone(name) else step
+        stages.append(_stage(name, settings, english * count + (targets if mixed else ()), mplm_size, speed))
+    for lang, corpus in inputs.targets.items():
+        train = corpus.train
         whole, part = divmod(recipe.augment.share, 1)
         read = english[: round(recipe.augment.english * len(train))]
         train = train * (1 + int(whole)) + train[: round(part * len(train))] + read
         labelling = 2 * mplm_size * sum(_lengths(train)) / speed * (1 + len(recipe.ensemble.mplms))
         stage = _stage(f"students/{lang}", recipe.step2, train, student_size, speed)
         stages.append(PlannedStage(stage.name, stage.utterances, stage.steps, stage.seconds + labelling))
+    if run is not None:
+        stages = [replace(stage, done=run.finished(stage.name) is not None) for stage in stages]
     more = recipe.ensemble
     names = [s for s in (recipe.teacher.label, *more.labels, recipe.teacher.tag, *more.tags) if s]
     precision = resolve_precision(recipe.precision, device)
@@ -109,15 +107,13 @@ def _step1_stages(recipe: Recipe) -> list[tuple[str, StepRecipe, int, bool]]:
     Translations are taken to be as long as what they translate.
     """
     balance, english = recipe.balance, 1 + len(recipe.balance.translators)
-    balanced = dataclasses.replace(recipe.step1, epochs=balance.epochs or recipe.step1.epochs)
+    balanced = replace(recipe.step1, epochs=balance.epochs or recipe.step1.epochs)
     if balance.method == "none":
         return [("mplm", recipe.step1, 1, False)]
     if balance.method == "translations":
         return [("mplm", balanced, english, False)]
     rounds = [f"mplm-round{number}" for number in range(1, balance.rounds)]
     first = balanced if english > 1 else recipe.step1
-    if recipe.naive == "heads":
-        first = dataclasses.replace(first, epochs=0.0, learning_rate=1.0)
     naive = [("mplm-naive", first, english, False)] * (recipe.naive != "none")
     return [*naive, *((name, balanced, english, True) for name in (*rounds, "mplm"))]
 
@@ -128,10 +124,11 @@ def _stage(name: str, step: StepRecipe, texts: tuple[str, ...], size: float, spe
     batches = batch_rows(lengths, batch_size=step.batch_size, batch_tokens=step.batch_tokens, rng=rng)
     steps = math.ceil(step.epochs * len(batches))
     steps = min(steps, step.max_steps) if step.max_steps else steps
-    # Forward and backward take 6 operations a weight and token; the range test adds 100 steps.
-    per_step = 6 * size * lengths.sum() / len(batches) / speed + 24 * size / speed
-    extra = 100 if isinstance(step.learning_rate, str) else 0
-    return PlannedStage(name, len(texts), steps, (steps + extra) * per_step)
+    # Two operations a weight and token forward, four backward; heads alone are fitted to one pass forward.
+    per_pass = 2 * size * lengths.sum() / speed
+    per_step = 3 * per_pass / len(batches) + 24 * size / speed
+    tried = RANGE_TEST_STEPS if steps and isinstance(step.learning_rate, str) else 0
+    return PlannedStage(name, len(texts), steps, (steps + tried) * per_step if steps else per_pass)
 
 
 def _lengths(texts: tuple[str, ...]) -> np.ndarray:

@@ -11,23 +11,22 @@ from accelerate import Accelerator, PartialState
 from torch import nn
 
 from ftx_edge.batches import TrainingSet
-from ftx_edge.distillation.corpus import Corpus, read_corpus
+from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.curves import draw_curves
 from ftx_edge.distillation.fit import Fit, FitResult, make_accelerator
+from ftx_edge.distillation.inputs import read_inputs
 from ftx_edge.distillation.labelled import Labelled, training_set
 from ftx_edge.distillation.neighbours import LabelledSource
 from ftx_edge.distillation.precision import resolve_precision
 from ftx_edge.distillation.progress import Progress, Silent
-from ftx_edge.distillation.source_teachers import open_teachers
-from ftx_edge.distillation.student import mplm_tokenizer, student_config
-from ftx_edge.errors import FtxError, UsageError
-from ftx_edge.files import remove, sha256_of, sha256_of_text
-from ftx_edge.mplm.model import MultilingualTokenizer, load_config
+from ftx_edge.distillation.student import mplm_tokenizer
+from ftx_edge.errors import FtxError
+from ftx_edge.files import remove, sha256_of_text
+from ftx_edge.mplm.model import MultilingualTokenizer
 from ftx_edge.mplm.space import Space
 from ftx_edge.recipe import Recipe
-from ftx_edge.recipe_tables import TRIMMED, StepRecipe
+from ftx_edge.recipe_tables import StepRecipe
 from ftx_edge.runs import (
-    OTHER_MPLM,
     RunLayout,
     finish_stage,
     open_run,
@@ -36,11 +35,7 @@ from ftx_edge.runs import (
 )
 from ftx_edge.soft_labels import SoftLabelCache, Teacher, WordSpans
 from ftx_edge.teachers.model import Encode
-from ftx_edge.tokenization import UNSPACED
 from ftx_edge.translation import Translator, open_translator
-from ftx_edge.trimming import scored_pieces
-
-SOURCE_LANGUAGE = "en"
 
 
 class Run:
@@ -63,21 +58,12 @@ class Run:
         self.processes = PartialState()
         self.progress = progress if self.accelerator.is_main_process else Silent()
         self.device = self.accelerator.device
-        self.teachers = open_teachers(recipe, device=self.device.type)
-        self.tagging = self.teachers.tags != ()
-        self.source = self._corpus(SOURCE_LANGUAGE, recipe.data.source)
-        self.targets = {lang: self._corpus(lang, path) for lang, path in recipe.data.targets.items()}
-        # Before the run folder is made: a wrong name leaves nothing behind.
-        student_config(recipe, vocab_size=1, labels=self.teachers.labels, tags=self.teachers.tags)
-        load_config(recipe.mplm.name)
-        if recipe.student.init in TRIMMED:
-            scored_pieces(self.mplm_tokenizer().backend)
-        inputs = {"source text": self.source.fingerprint, "teacher": self.teachers.fingerprint}
-        self._key = sha256_of_text(recipe.fingerprint, *inputs.values())
-        inputs |= {f"{lang} text": corpus.fingerprint for lang, corpus in self.targets.items()}
-        inputs |= {f"{OTHER_MPLM} {run}": _other_mplm(run) for run in recipe.ensemble.mplms}
+        inputs = read_inputs(recipe, device=self.device.type)
+        self.teachers, self.tagging = inputs.teachers, inputs.tagging
+        self.source, self.targets = inputs.source, inputs.targets
+        self._key = sha256_of_text(recipe.fingerprint, self.source.fingerprint, self.teachers.fingerprint)
         with self.processes.main_process_first():
-            self.layout = open_run(out, recipe, inputs)
+            self.layout = open_run(out, recipe, inputs.fingerprints)
             if reuse is not None and self.accelerator.is_main_process:
                 take_over_step1(RunLayout(reuse), self.layout)
         self.shared = cache or self.layout.cache
@@ -138,9 +124,13 @@ class Run:
     ) -> Labelled:
         """Those texts with the teacher's distributions, from the cache if there."""
         self.progress.start(f"soft labels, {lang}", len(texts))
+
+        def told(done: int) -> None:
+            self.progress.update(done, {})
+
         with self.processes.main_process_first():
-            labels = self._cache.labels(teacher, texts) if teacher.labels else None
-            tags = self._cache.tags(teacher, texts, words or ()) if teacher.tags else None
+            labels = self._cache.labels(teacher, texts, told) if teacher.labels else None
+            tags = self._cache.tags(teacher, texts, words or (), told) if teacher.tags else None
         self.progress.finish(f"{len(texts)} utterances")
         return Labelled(lang, texts, words, labels, tags)
 
@@ -183,11 +173,11 @@ class Run:
 
     def finished(self, stage: str) -> FitResult | None:
         """How a stage ended that was done before."""
-        figures = self.layout.read_record()["stages"].get(stage)
+        figures = self.layout.finished(stage)
         if figures is None:
             return None
         self.progress.note(f"{stage}: done before")
-        return FitResult(**{k: figures[k] for k in FitResult.__dataclass_fields__})
+        return FitResult.of(figures)
 
     def finish(self, stage: str, result: FitResult, figures: Mapping[str, object]) -> None:
         """Note that a stage is done; its model has been written."""
@@ -201,26 +191,3 @@ class Run:
 
     def _checkpoint(self, stage: str) -> Path:
         return self.layout.checkpoints / f"{stage.replace('/', '-')}.safetensors"
-
-    def _corpus(self, lang: str, path: str) -> Corpus:
-        return read_corpus(
-            path,
-            lang=lang,
-            held_out=self.recipe.data.held_out,
-            seed=self.recipe.seed,
-            words=self.tagging or lang in UNSPACED,
-            segmenter_name=self.recipe.data.segmenters.get(lang),
-        )
-
-
-def mplm_fingerprint(layout: RunLayout) -> str:
-    """Of the mPLM that step 1 left in a run."""
-    return sha256_of_text(*(sha256_of(layout.mplm / f"{part}.safetensors") for part in ("model", "heads")))
-
-
-def _other_mplm(folder: str) -> str:
-    """The fingerprint of the mPLM of another run."""
-    layout = RunLayout(Path(folder))
-    if "mplm" not in layout.read_record()["stages"]:
-        raise UsageError(f"ensemble.mplms: step 1 of {folder} is not done: distil it first")
-    return mplm_fingerprint(layout)

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.ensemble import OneForEachHead, averaged
 from ftx_edge.errors import DataError, UsageError
 from ftx_edge.recipe import Recipe
 from ftx_edge.teachers import open_teacher
+
+
+def ask_recorded(recipe: Recipe, source: Corpus) -> None:
+    """Raise DataError where a recorded teacher has no answer to an English text: hours before it is asked."""
+    teacher, more = recipe.teacher, recipe.ensemble
+    texts = (*source.train, *source.held_out)
+    for spec in (teacher.label, *more.labels):
+        if spec.startswith("recorded:"):
+            open_teacher(spec).soft_labels(texts)
+    for spec in (teacher.tag, *more.tags):
+        if spec.startswith("recorded:"):
+            open_teacher(spec, tagging=True).soft_tags(texts, ())
 
 
 def open_teachers(recipe: Recipe, *, device: str) -> OneForEachHead:

@@ -13,12 +13,13 @@ from ftx_edge.batches import TrainingSet
 from ftx_edge.distillation.balance import join_sets, translated
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.fit import FitResult, make_accelerator
+from ftx_edge.distillation.inputs import SOURCE_LANGUAGE
 from ftx_edge.distillation.labelled import Labelled
 from ftx_edge.distillation.mplm_teacher import teacher_of
 from ftx_edge.distillation.neighbours import MixedTeacher, NeighbourTeacher
 from ftx_edge.distillation.priors import PriorTeacher
 from ftx_edge.distillation.probe import probe_heads
-from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
+from ftx_edge.distillation.run import Run
 from ftx_edge.forward import autocast_for
 from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer, load_encoder, save_mplm
 from ftx_edge.recipe_tables import MplmRecipe, StepRecipe

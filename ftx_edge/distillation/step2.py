@@ -14,9 +14,10 @@ from ftx_edge.distillation.balance import join_sets
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.first_layers import start_from_layers
 from ftx_edge.distillation.fit import FitResult, make_accelerator
+from ftx_edge.distillation.inputs import SOURCE_LANGUAGE
 from ftx_edge.distillation.labelled import Labelled
 from ftx_edge.distillation.mplm_teacher import teacher_of_students
-from ftx_edge.distillation.run import SOURCE_LANGUAGE, Run
+from ftx_edge.distillation.run import Run
 from ftx_edge.distillation.start import start_from_mplm
 from ftx_edge.distillation.step1 import mixture
 from ftx_edge.distillation.student import new_student, student_tokenizer

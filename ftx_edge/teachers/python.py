@@ -71,7 +71,15 @@ class PythonTeacher:
         return SoftTags.join(self.tags, units)
 
     def _ask(self, texts: list[str], *arguments: Any) -> list[Any]:
-        answer = list(self._function(texts, *arguments))
+        try:
+            answer = list(self._function(texts, *arguments))
+        # The user's own code: whatever it raises is theirs to mend, and no bug of ours.
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise FtxError(
+                f"python:{self.name} failed with {reason}; repeat the command, which keeps earlier answers "
+                "(FTX_EDGE_DEBUG=1 shows where)"
+            ) from error
         if len(answer) != len(texts):
             raise FtxError(f"python:{self.name} gave {len(answer)} answers for {len(texts)} texts")
         return answer

@@ -61,21 +61,24 @@ class RecordedTeacher:
 
     def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, C) float32."""
-        return _matrix([self._look_up(self._label_rows, text) for text in texts], self.labels)
+        return _matrix(self._look_up(self._label_rows, texts), self.labels)
 
     def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
         """A unit for each recorded word; ``words`` plays no part."""
-        units = []
-        for text in texts:
-            spans, rows = self._look_up(self._tag_rows, text)
-            units.append((np.asarray(spans, dtype=np.int32).reshape(-1, 2), _matrix(rows, self.tags)))
+        units = [
+            (np.asarray(spans, dtype=np.int32).reshape(-1, 2), _matrix(rows, self.tags))
+            for spans, rows in self._look_up(self._tag_rows, texts)
+        ]
         return SoftTags.join(self.tags, units)
 
-    def _look_up(self, rows: Mapping[str, Any], text: str) -> Any:
-        if text not in rows:
-            shown = text if len(text) <= 60 else text[:57] + "..."
-            raise DataError(f"no prediction for the utterance {shown!r}; add it", path=self.path)
-        return rows[text]
+    def _look_up(self, rows: Mapping[str, Any], texts: Sequence[str]) -> list[Any]:
+        if missing := [text for text in texts if text not in rows]:
+            first = missing[0] if len(missing[0]) <= 60 else missing[0][:57] + "..."
+            raise DataError(
+                f"no prediction for {len(missing)} of {len(texts)} utterances, such as {first!r}: add them",
+                path=self.path,
+            )
+        return [rows[text] for text in texts]
 
     def _distribution(self, probs: Any, number: int) -> dict[str, float]:
         if not isinstance(probs, Mapping) or not all(isinstance(p, int | float) for p in probs.values()):

@@ -87,8 +87,22 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(ftx, tiny_world, r
     assert outcome.code == 0
     assert "3 labels" in outcome.out
     assert "students/pt" in outcome.out
-    assert "nothing was done yet" in outcome.out
+    assert "nothing was done now" in outcome.out
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_sees_what_is_done(ftx, tiny_world, recipe, run):
+    outcome = ftx("distill", recipe, *tiny_world.options, "--max-steps", 4, "--out", run, "--dry-run")
+    assert outcome.code == 0
+    assert outcome.out.count("done before") == 2
+    assert "all of it is done" in outcome.out
+
+
+def test_a_dry_run_sees_an_out_that_is_taken(ftx, tiny_world, recipe, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    outcome = ftx("distill", recipe, *tiny_world.options, "--out", tmp_path / "notes.txt", "--dry-run")
+    assert outcome.code == 1
+    assert "exists and is not a run" in outcome.error
 
 
 def test_a_run_folder_of_another_recipe_is_refused(ftx, tiny_world, recipe, run):

@@ -10,7 +10,7 @@ from ftx_edge.errors import DataError, FtxError, UsageError
 
 torch = pytest.importorskip("torch")
 
-from ftx_edge.distillation import distill  # noqa: E402
+from ftx_edge.distillation import distill, plan  # noqa: E402
 from ftx_edge.runs import RunLayout  # noqa: E402
 from ftx_edge.students import load_student  # noqa: E402
 from ftx_edge.teachers import open_teacher  # noqa: E402
@@ -221,8 +221,12 @@ def test_too_few_utterances_are_refused_before_anything_is_written(recipe, tmp_p
 
 def test_a_text_that_the_recorded_teacher_does_not_know_is_named(recipe, world, tmp_path):
     (tmp_path / "en.txt").write_text(world.source.read_text() + "who are you\n")
-    with pytest.raises(DataError, match="no prediction for the utterance 'who are you'"):
-        distill(recipe(**{"data.source": str(tmp_path / "en.txt")}), tmp_path / "run")
+    made = recipe(**{"data.source": str(tmp_path / "en.txt")})
+    with pytest.raises(DataError, match="no prediction for 1 of 65 utterances, such as 'who are you': add"):
+        distill(made, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(DataError, match="no prediction for 1 of 65 utterances"):
+        plan(made)
 
 
 def test_a_tagger_named_as_label_teacher_is_refused(recipe, world, tmp_path):

@@ -36,6 +36,10 @@ def few_words(texts, words):
     return [[] for _ in texts]
 few_words.tags = ("O", "B-room")
 
+def tired(texts):
+    raise TimeoutError("no answer in 30 s")
+tired.labels = ("off", "on")
+
 def anonymous(texts): ...
 constant = 3
 """
@@ -76,6 +80,7 @@ def test_a_function_of_words_is_a_tagger(module):
         ("short", "gave 1 answers for 2 texts"),
         ("undeclared", "gave 'blue', which it does not declare"),
         ("half", "sum to 0.5"),
+        ("tired", r"failed with TimeoutError: no answer in 30 s; repeat the command"),
     ],
 )
 def test_answers_that_do_not_fit_are_refused(module, function, message):

@@ -104,7 +104,7 @@ def test_a_text_without_a_prediction_is_named(record):
     with pytest.raises(DataError) as caught:
         teacher.soft_labels(["lights out", "play a song"])
     assert str(path) in str(caught.value)
-    assert "no prediction for the utterance 'play a song'" in str(caught.value)
+    assert "no prediction for 1 of 2 utterances, such as 'play a song': add them" in str(caught.value)
 
 
 def test_a_single_label_is_nothing_to_learn(record):
