@@ -28,7 +28,7 @@ from ftx_edge.recipe_tables import (
 ALIGNMENTS = ("character-bridge", "first-subword")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-_NOT_USED = ("english = 0.0", "priors = 0.0", "sample = 0.0", "tag_weight = 0.4")
+_NOT_USED = ("english = 0.0", "priors = 0.0", "sample = 0.0", "spare_pieces = 0", "tag_weight = 0.4")
 """Fields that are younger than runs which go on without them."""
 
 

@@ -296,6 +296,7 @@ class _StudentChoice:
     architecture: str = "transformer"
     init: str = "mplm"
     vocab_size: int = 10_000
+    spare_pieces: int = 0
 
 
 @dataclass(frozen=True)
@@ -309,6 +310,8 @@ class StudentRecipe(StudentSizes, _StudentChoice):
             ``mplm-layers``: a transformer of the mPLM's pieces, their embeddings there, and its first
             ``layers`` layers, whose sizes take the place of the recipe's.
         vocab_size: most subwords of the student's own tokenizer.
+        spare_pieces: more of the mPLM's pieces, with ``mplm`` and ``mplm-layers``, for words that the text
+            does not hold.
     """
 
     def config(self, *, vocab_size: int, labels: tuple[str, ...], tags: tuple[str, ...]) -> StudentConfig:

@@ -9,8 +9,9 @@ more text to learn from.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tokenizers import Tokenizer, models
 
@@ -19,6 +20,8 @@ from ftx_edge.soft_labels import WordSpans
 from ftx_edge.tokenization import SPECIAL_TOKENS, UNK, bare_tokenizer, finished_tokenizer, segmented_texts
 
 METASPACE = "▁"
+_LEAST_SHARE = 0.01
+"""Of the letters of a text, for their script to be one of the language's."""
 
 
 def scored_pieces(tokenizer: Tokenizer) -> dict[str, float]:
@@ -44,19 +47,22 @@ def trimmed_tokenizer(
     lang: str,
     words: Sequence[WordSpans] | None = None,
     vocab_size: int = 10_000,
+    spare_pieces: int = 0,
     max_length: int = 128,
 ) -> Tokenizer:
     """A Unigram tokenizer of the mPLM's pieces that occur in ``texts``, most frequent first.
 
     Words that the text does not hold, and those whose pieces were too rare to be kept, fall apart into the
-    pieces that are there, at worst into characters: every character of the text is a piece.
+    pieces that are there, at worst into characters: every character of the text is a piece. Spare pieces let
+    more of such words stay whole; their embeddings are not trained, but start near those of words like them.
 
     Args:
         mplm: the mPLM's tokenizer.
         texts: unlabelled training text of the language.
         lang: decides how words begin, as in ``train_tokenizer``.
         words: the words of each text, for unspaced languages: no piece is counted across two of them.
-        vocab_size: most pieces, special tokens included.
+        vocab_size: most pieces that occur in the text, special tokens included.
+        spare_pieces: so many more that do not: the most likely ones of the mPLM in the scripts of the text.
         max_length: longest encoding, ``[CLS]`` included; the rest is cut off.
 
     Raises:
@@ -84,8 +90,36 @@ def trimmed_tokenizer(
     # Characters that the mPLM does not know are less likely than any piece, and more than the unknown.
     lowest = min(scores.values()) - 1.0
     ranked = sorted([*kept, *needed], key=lambda p: (-counts[p], p))
+    spare = _likeliest(scores, but=set(counts) | alone, of=characters, count=spare_pieces, whole=whole)
     vocabulary = [(name, 0.0) for name in SPECIAL_TOKENS]
-    vocabulary += [(piece, scores.get(piece, lowest)) for piece in ranked]
+    vocabulary += [(piece, scores.get(piece, lowest)) for piece in (*ranked, *spare)]
     tokenizer = bare_tokenizer(models.Unigram(vocabulary, unk_id=SPECIAL_TOKENS.index(UNK)), lang)
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     return finished_tokenizer(tokenizer, max_length)
+
+
+def _likeliest(
+    scores: Mapping[str, float], *, but: set[str], of: Counter[str], count: int, whole: Tokenizer
+) -> list[str]:
+    """The likeliest pieces that could occur in text of those characters, and are not left out by ``but``."""
+    scripts: Counter[str] = Counter()
+    for character, times in of.items():
+        scripts[_script(character)] += times
+    written = {s for s, times in scripts.items() if s and times >= _LEAST_SHARE * scripts.total()}
+    if METASPACE in of:
+        written.add(_script(METASPACE))
+    found: list[str] = []
+    for piece in sorted(scores, key=lambda p: (-scores[p], p)):
+        if len(found) == count:
+            break
+        possible = piece not in but and all(_script(character) in written for character in piece)
+        if possible and whole.normalizer.normalize_str(piece) == piece:
+            found.append(piece)
+    return found
+
+
+def _script(character: str) -> str:
+    """``LATIN``, ``THAI``, ``CJK`` ...: the first word of the names of its letters; "" for all else."""
+    if unicodedata.category(character)[0] not in "LM" and character != METASPACE:
+        return ""
+    return unicodedata.name(character, "").partition(" ")[0]

@@ -37,6 +37,28 @@ def test_the_pieces_that_the_text_uses_are_kept_and_no_others(mplm):
     assert not {"▁the", "▁light", "▁Luz", "灯", "<s>"} & vocabulary.keys()
 
 
+def test_spare_pieces_are_the_likeliest_that_text_of_its_scripts_could_hold(mplm):
+    plain = trimmed_tokenizer(mplm, TEXTS, lang="pt")
+    spared = trimmed_tokenizer(mplm, TEXTS, lang="pt", spare_pieces=2)
+    assert spared.get_vocab_size() == plain.get_vocab_size() + 2
+    assert spared.get_vocab().keys() - plain.get_vocab().keys() == {"▁the", "▁light"}
+    for text in TEXTS:
+        assert spared.encode(text).tokens == plain.encode(text).tokens
+    assert spared.encode("the light").tokens == [CLS, "▁the", "▁light"]
+
+
+def test_spare_pieces_are_as_many_as_there_are(mplm):
+    tokens = trimmed_tokenizer(mplm, TEXTS, lang="pt", spare_pieces=1000).get_vocab()
+    assert {"▁the", "▁light", "sa", "la"} <= tokens.keys()
+    assert not {"灯", "打开", "▁Luz"} & tokens.keys()  # another script, upper case
+
+
+def test_spare_pieces_of_an_unspaced_language_do_not_begin_words(mplm):
+    tokens = trimmed_tokenizer(mplm, ("打开厨房",), lang="zh", spare_pieces=1000).get_vocab()
+    assert {"灯", "厨"} <= tokens.keys()
+    assert "▁the" not in tokens
+
+
 def test_special_tokens_have_the_numbers_that_packages_rely_on(mplm):
     tokenizer = trimmed_tokenizer(mplm, TEXTS, lang="pt", max_length=5)
     assert [tokenizer.token_to_id(name) for name in (PAD, UNK, CLS)] == [0, 1, 2]

@@ -45,8 +45,8 @@ def student_tokenizer(
     words = words if lang in UNSPACED else None
     sizes = {"vocab_size": student.vocab_size, "max_length": student.max_length}
     if student.init in TRIMMED:
-        backend = mplm_tokenizer(recipe.mplm).backend
-        return trimmed_tokenizer(backend, texts, lang=lang, words=words, **sizes)
+        backend, spare = mplm_tokenizer(recipe.mplm).backend, student.spare_pieces
+        return trimmed_tokenizer(backend, texts, lang=lang, words=words, spare_pieces=spare, **sizes)
     return train_tokenizer(texts, lang=lang, words=words, **sizes)
 
 
