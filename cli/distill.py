@@ -16,6 +16,7 @@ from ftx_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from ftx_edge.distillation import DistillResult, Plan
+    from ftx_edge.distillation.fit import FitResult
 
 _TEXT, _MODELS, _HOW = "Text", "Models", "How"
 
@@ -168,7 +169,7 @@ def _print_result(result: DistillResult) -> None:
             (
                 name,
                 f"{fit.loss:.4f}",
-                f"{100 * fit.agreement:.1f} %",
+                _agreement(fit),
                 f"{fit.steps:,}",
                 f"{fit.best_step:,}",
                 f"{fit.learning_rate:.1e}",
@@ -178,6 +179,13 @@ def _print_result(result: DistillResult) -> None:
         ],
     )
     print(f"{result.run}: done in {duration(result.seconds)}; next: ftx-edge export {result.run} --int8")
+
+
+def _agreement(fit: FitResult) -> str:
+    """Of each head; of runs that did not yet tell them apart, of both together."""
+    heads = {"label_agreement": "", "tag_agreement": " of tags"}
+    shares = [f"{100 * fit.kept[k]:.1f} %{of}" for k, of in heads.items() if k in fit.kept]
+    return ", ".join(shares) or f"{100 * fit.agreement:.1f} %"
 
 
 def targets(pairs: list[str]) -> dict[str, str]:

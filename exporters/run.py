@@ -18,7 +18,7 @@ from ftx_edge.words import segmenter as segmenter_of
 
 def export(
     run: Path | str,
-    languages: Sequence[str] | None = None,
+    languages: str | Sequence[str] | None = None,
     *,
     int8: bool = True,
     fp32: bool = False,
@@ -35,7 +35,7 @@ def export(
 
     Args:
         run: a run folder.
-        languages: which students; None: all that are finished.
+        languages: which students, or one; None: all that are finished.
         int8: write the int8 graph.
         fp32: write the float32 graph; without ``int8`` it is written in any case.
         out: the folder that the packages go into; None: ``packages`` of the run.
@@ -53,7 +53,7 @@ def export(
     layout = RunLayout(Path(run))
     record = layout.read_record()
     finished = layout.languages()
-    chosen = list(languages) if languages else finished
+    chosen = [languages] if isinstance(languages, str) else list(languages or finished)
     if unknown := sorted(set(chosen) - set(finished)):
         raise UsageError(
             f"{run} has no finished student of {', '.join(unknown)}; it has: {', '.join(finished) or 'none'}"
@@ -64,7 +64,6 @@ def export(
     results = []
     for language in chosen:
         stage = record["stages"][f"students/{language}"]
-        figures = {"kl": stage.get("loss"), "agreement": stage.get("agreement"), "texts": stage.get("texts")}
         texts, teacher_labels = _held_out(layout.held_out(language))
         results.append(
             export_student(
@@ -90,10 +89,18 @@ def export(
                     "versions": record.get("versions", {}),
                     "supervised": bool(stage.get("supervised")),
                 },
-                measured={"student": {name: value for name, value in figures.items() if value is not None}},
+                measured={"student": _student_figures(stage, len(texts))},
             )
         )
     return results
+
+
+def _student_figures(stage: Mapping[str, Any], held_out: int) -> dict[str, Any]:
+    """The student against its teacher on so many held-out texts, as its training has measured it."""
+    kept = next((row for row in stage.get("history", ()) if row["step"] == stage.get("best_step")), {})
+    heads = {name: kept[name] for name in ("label_agreement", "tag_agreement") if name in kept}
+    figures = {"kl": stage.get("loss"), **(heads or {"agreement": stage.get("agreement")}), "texts": held_out}
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _held_out(path: Path) -> tuple[list[str], list[str | None]]:

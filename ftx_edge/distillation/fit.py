@@ -55,8 +55,8 @@ class FitResult:
     """How a fit ended.
 
     ``loss`` and ``agreement`` are against the teacher on held-out text, at the step that was kept:
-    KL(teacher || learner) at temperature 1, and the share of texts (or of subwords) whose most likely
-    label is the teacher's.
+    KL(teacher || learner) at temperature 1, and the share of texts (or of subwords; of both, as the loss
+    weighs them) whose most likely label is the teacher's.
     """
 
     learning_rate: float
@@ -66,6 +66,11 @@ class FitResult:
     agreement: float
     seconds: float
     history: list[dict[str, float]]
+
+    @property
+    def kept(self) -> dict[str, float]:
+        """The evaluation at the step that was kept."""
+        return next(row for row in self.history if row["step"] == self.best_step)
 
     @classmethod
     def of(cls, figures: Mapping[str, Any]) -> FitResult:
@@ -226,12 +231,13 @@ class Fit:
     def _evaluate(self, train_loss: float | None, rate: float) -> None:
         """KL and agreement on held-out text; keep the weights if they are the best so far."""
         state = self.state
-        loss, agreement = held_out_figures(
+        figures = held_out_figures(
             self.model, self.held_out, self.settings, pad_id=self.pad_id, accelerator=self.accelerator
         )
+        loss, agreement = figures["loss"], figures["agreement"]
         row = {"step": state.step, "epoch": state.step / self.epoch_steps}
         row |= {} if train_loss is None else {"train_loss": train_loss}
-        row |= {"loss": loss, "agreement": agreement, "learning_rate": rate}
+        row |= {**figures, "learning_rate": rate}
         state.history.append(row)
         if self.record and self.accelerator.is_main_process:
             self.record(state.history)

@@ -15,19 +15,26 @@ from ftx_edge.recipe_tables import StepRecipe
 
 def held_out_figures(
     model: nn.Module, held_out: TrainingSet, settings: StepRecipe, *, pad_id: int, accelerator: Accelerator
-) -> tuple[float, float]:
-    """KL(teacher || model) at temperature 1, and agreement; heads weighted as in the loss."""
+) -> dict[str, float]:
+    """``loss``, KL(teacher || model) at temperature 1, and ``agreement``; heads weighted as in the loss.
+
+    ``label_agreement`` and ``tag_agreement`` are those of each head that there is.
+    """
     labels, tags = distributions(
         model, held_out.encoded, pad_id=pad_id, device=accelerator.device, autocast=accelerator.autocast()
     )
-    parts: list[tuple[float, float, float]] = []
+    heads: dict[str, tuple[float, float, float]] = {}
     if labels is not None and held_out.label_targets is not None:
-        parts.append((settings.label_weight, *_figures(labels, held_out.label_targets)))
+        heads["label"] = (settings.label_weight, *_figures(labels, held_out.label_targets))
     if tags is not None and held_out.tag_targets is not None and held_out.tag_weights is not None:
         seen = held_out.tag_weights > 0
-        parts.append((settings.tag_weight, *_figures(tags[seen], held_out.tag_targets[seen])))
-    weight = sum(w for w, _, _ in parts)
-    return sum(w * loss for w, loss, _ in parts), sum(w * share for w, _, share in parts) / weight
+        heads["tag"] = (settings.tag_weight, *_figures(tags[seen], held_out.tag_targets[seen]))
+    weight = sum(w for w, _, _ in heads.values())
+    return {
+        "loss": sum(w * loss for w, loss, _ in heads.values()),
+        "agreement": sum(w * share for w, _, share in heads.values()) / weight,
+        **{f"{head}_agreement": share for head, (_, _, share) in heads.items()},
+    }
 
 
 def _figures(probs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:

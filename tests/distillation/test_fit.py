@@ -153,11 +153,27 @@ def test_a_joint_loss_is_the_weighted_sum_of_both(run):
 
 def test_held_out_figures_are_kl_and_agreement_at_temperature_1(run):
     model = student().eval()
-    loss, agreement = held_out_figures(
+    figures = held_out_figures(
         model, HELD_OUT, changed(temperature=4.0), pad_id=0, accelerator=make_accelerator("cpu", "fp32")
     )
-    assert loss == pytest.approx(expected_label_loss(model, HELD_OUT), rel=1e-4)
-    assert (agreement * 12) == pytest.approx(round(agreement * 12))
+    assert figures["loss"] == pytest.approx(expected_label_loss(model, HELD_OUT), rel=1e-4)
+    assert (figures["agreement"] * 12) == pytest.approx(round(figures["agreement"] * 12))
+    assert figures["label_agreement"] == figures["agreement"]
+    assert "tag_agreement" not in figures
+
+
+def test_held_out_figures_of_both_heads_are_told_apart():
+    settings = changed(label_weight=1.0, tag_weight=3.0)
+    figures = held_out_figures(
+        student(tags=True).eval(),
+        training_set(8, tags=True),
+        settings,
+        pad_id=0,
+        accelerator=make_accelerator("cpu", "fp32"),
+    )
+    both = (figures["label_agreement"] + 3 * figures["tag_agreement"]) / 4
+    assert figures["label_agreement"] != figures["tag_agreement"]
+    assert figures["agreement"] == pytest.approx(both)
 
 
 @pytest.mark.parametrize("loss", ["kl", "mse", "dist"])
@@ -165,7 +181,7 @@ def test_held_out_figures_are_kl_and_agreement_at_temperature_1(run):
 def test_every_loss_brings_the_student_closer_to_the_teacher(run, loss, temperature):
     before = held_out_figures(
         student().eval(), HELD_OUT, SETTINGS, pad_id=0, accelerator=make_accelerator("cpu", "fp32")
-    )[0]
+    )["loss"]
     result = run(student(), changed(loss=loss, temperature=temperature, epochs=8, learning_rate=0.02))
     assert result.loss < before
 
@@ -192,10 +208,11 @@ def test_the_weights_that_do_best_on_held_out_text_are_kept(run):
     best = min(result.history, key=lambda row: row["loss"])
     assert (result.best_step, result.loss) == (best["step"], best["loss"])
     assert result.best_step < result.steps  # the rate is so high that the last ones are not the best
-    loss, agreement = held_out_figures(
+    figures = held_out_figures(
         model, HELD_OUT, SETTINGS, pad_id=0, accelerator=make_accelerator("cpu", "fp32")
     )
-    assert (loss, agreement) == pytest.approx((result.loss, result.agreement))
+    assert (figures["loss"], figures["agreement"]) == pytest.approx((result.loss, result.agreement))
+    assert result.kept == best
 
 
 def test_it_stops_when_nothing_gets_better(run):
