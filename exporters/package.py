@@ -102,12 +102,34 @@ def parse_size(size: int | str) -> int:
         raise UsageError(f"{size!r} is no size: write it as 6MB or 5500000") from None
 
 
-def check_target(folder: Path) -> None:
-    """Raise UsageError where a package cannot take the place of what is there."""
+def check_target(folder: Path, archive: bool) -> None:
+    """Raise UsageError where a package, and its archive, cannot take the place of what is there.
+
+    Without ``archive``, no older one may be left to be taken for the same.
+    """
+    if not folder.name:
+        raise UsageError(f"{folder} is not a name for a package: choose another")
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UsageError(f"{folder} is not a folder: choose another")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise UsageError(f"{folder} holds something else than a package, which would be lost: choose another")
+    packed = archive_of(folder)
+    if archive and packed.exists() and not _is_archive(packed):
+        raise UsageError(f"{packed} is something else than a package, which would be lost: move it away")
+    if not archive and packed.exists() and _is_archive(packed):
+        raise UsageError(f"{packed} is of an earlier export: remove it, or leave --no-archive out")
+
+
+def archive_of(folder: Path) -> Path:
+    """Where a package lies as one file."""
+    return folder.with_name(f"{folder.name}.ftx")
+
+
+def _is_archive(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return MANIFEST in archive.namelist()
 
 
 def write_package(files: Mapping[str, bytes], folder: Path, archive: Path | None) -> None:

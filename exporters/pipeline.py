@@ -22,6 +22,7 @@ from ftx_edge.exporters.confidence import (
 from ftx_edge.exporters.gate import Agreement, CheckedGraph, Gate, StudentSession
 from ftx_edge.exporters.graph import to_onnx
 from ftx_edge.exporters.package import (
+    archive_of,
     check_size,
     check_target,
     compatibility_files,
@@ -32,7 +33,7 @@ from ftx_edge.exporters.quantize import products, quantize
 from ftx_edge.exporters.sensitivity import leave_float
 from ftx_edge.exporters.timing import median_latency, processor_name
 from ftx_edge.runtime.loading import open_session
-from ftx_edge.runtime.manifest import FP32, INT8, MANIFEST, FileEntry, Manifest
+from ftx_edge.runtime.manifest import CARD, FP32, INT8, MANIFEST, FileEntry, Manifest
 from ftx_edge.runtime.package import Package
 from ftx_edge.students import StudentConfig, load_student
 from ftx_edge.students.model import count_parameters
@@ -167,7 +168,7 @@ def export_student(
     if min_score is not None and min_agreement is not None:
         raise UsageError("--min-score gives the score that --min-agreement is to find: leave one of them out")
     out = Path(out)
-    check_target(out)
+    check_target(out, archive)
     cut = segmenter_of(language, segmenter) if segmenter else None
     student, tokenizer = load_student(Path(student_folder))
     files = compatibility_files(student.config, tokenizer.to_str())
@@ -207,13 +208,13 @@ def export_student(
     )
     precisions = tuple(_PRECISIONS[name] for name in files if name in _PRECISIONS)
     card = model_card(manifest, precisions, count_parameters(student))
-    files["README.md"] = card.encode()
     manifest = replace(manifest, files=entries(files))
+    files[CARD] = card.encode()
     files[MANIFEST] = manifest.to_json().encode()
     check_size(files, max_size, _left(runs, full) if runs.kept_float else "")
 
     package = Package(manifest, tokenizer, open_session(runs.content, model_file), segmenter=cut)
-    archive_path = out.with_name(f"{out.name}.ftx") if archive else None
+    archive_path = archive_of(out) if archive else None
     write_package(files, out, archive_path)
     return ExportResult(
         language=language,

@@ -267,8 +267,34 @@ def test_what_is_no_run_and_a_language_it_lacks(tmp_path, make_student):
         export(tmp_path)
 
 
+@pytest.mark.parametrize("options", [{"top_k": 2}, {"min_score": 0.5}])
+def test_a_tagger_refuses_what_is_asked_of_labels(exported, options):
+    with pytest.raises(UsageError, match="this package is a tagger"):
+        load(exported("static", "tagging").folder).predict("acenda a luz", **options)
+
+
+@pytest.mark.parametrize("name", ["pt", "pt.ftx"])
+def test_what_is_no_package_is_not_replaced(make_student, held_out, tmp_path, name):
+    mine = tmp_path / name
+    mine.write_text("notes of mine")
+    with pytest.raises(UsageError, match=rf"{name} is"):
+        export_student(make_student("static", "joint"), held_out, tmp_path / "pt", language="pt", max_drop=1)
+    assert mine.read_text() == "notes of mine"
+
+
+def test_an_older_archive_is_not_left_beside_a_new_package(make_student, held_out, tmp_path):
+    folder, options = make_student("static", "joint"), {"language": "pt", "max_drop": 1}
+    export_student(folder, held_out, tmp_path / "pt", **options)
+    export_student(folder, held_out, tmp_path / "pt", **options)
+    with pytest.raises(UsageError, match=r"pt\.ftx is of an earlier export: remove it"):
+        export_student(folder, held_out, tmp_path / "pt", archive=False, **options)
+
+
 def test_a_run_exports_every_finished_student(tmp_path, make_student):
-    stages = {"students/pt": {"loss": 0.1, "agreement": 0.9, "texts": 60, "seconds": 3.0}, "mplm": {}}
+    heads = {"label_agreement": 0.8, "tag_agreement": 0.95}
+    history = [{"step": 5, "label_agreement": 0.5}, {"step": 10, **heads}]
+    stage = {"loss": 0.1, "agreement": 0.9, "texts": 60, "seconds": 3.0, "best_step": 10, "history": history}
+    stages = {"students/pt": stage, "mplm": {}}
     record = {
         "recipe": "ab",
         "seed": 3,
@@ -279,12 +305,12 @@ def test_a_run_exports_every_finished_student(tmp_path, make_student):
     (tmp_path / "run.json").write_text(json.dumps(record))
     student = Path(shutil.copytree(make_student("static", "joint"), tmp_path / "students" / "pt"))
     (student / "heldout.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in TEXTS))
-    (result,) = export(tmp_path, max_drop=1)
+    (result,) = export(tmp_path, "pt", max_drop=1)
     assert result.folder == tmp_path / "packages" / "pt"
     assert result.archive == tmp_path / "packages" / "pt.ftx"
     manifest = load(result.archive).manifest
     assert manifest.provenance["inputs"] == {"source": "cd"}
-    assert manifest.measured["student"] == {"kl": 0.1, "agreement": 0.9, "texts": 60}
+    assert manifest.measured["student"] == {"kl": 0.1, **heads, "texts": len(TEXTS)}
     assert result.latency_ms > 0
 
 
