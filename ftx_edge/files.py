@@ -9,19 +9,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# Can only be read by being set: once, before there are threads.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` (file or folder, not made yet); renamed at the end.
 
     If the body raises, what it wrote is removed and ``path`` stays as it was. An existing folder is
-    replaced whole.
+    replaced whole. Others may read it where the umask lets them, whatever library wrote it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     remove(aside)
     try:
         yield aside
+        for file in aside.rglob("*") if aside.is_dir() else (aside,):
+            if file.is_file():
+                file.chmod(0o666 & ~_UMASK)
         if aside.is_dir() and path.exists():
             old = path.with_name(f".{path.name}.{os.getpid()}.old")
             os.replace(path, old)
