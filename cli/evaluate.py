@@ -72,6 +72,7 @@ def _print(result: Evaluation) -> None:
     print(f"{result.target} on {result.test}: {result.n:,} utterances")
     figures = {
         "accuracy": _share(result.accuracy),
+        "macro F1": "" if result.macro_f1 is None else f"{100 * result.macro_f1:.1f}",
         f"agreement with {result.reference}": _share(result.agreement),
         "answered": _share(result.answered),
         "accuracy of the answered": _share(result.accuracy_of_answered),

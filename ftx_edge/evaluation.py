@@ -51,6 +51,7 @@ class Evaluation:
         answered: share of texts with a label, of a package that withholds doubtful ones; all figures beside
             the next one are of the labels that it would give to all.
         accuracy_of_answered: of the label, among these.
+        macro_f1: mean of the F1 of all labels that occur in the test set or in the answers.
         labels: precision, recall and F1 of each label.
         confusions: the pairs of labels that were confused most often.
         calibration: expected calibration error of the label's probability, and its bins.
@@ -72,6 +73,7 @@ class Evaluation:
     agreement: Proportion | None = None
     answered: Proportion | None = None
     accuracy_of_answered: Proportion | None = None
+    macro_f1: float | None = None
     labels: tuple[LabelScore, ...] = ()
     confusions: tuple[Confusion, ...] = ()
     calibration: Calibration | None = None
@@ -118,8 +120,8 @@ def evaluate(
         test: utterances with labels, spans or both.
         reference: a target to compare with. Default: the mPLM of the run that the target belongs to, if it
             belongs to one; ``none`` for no comparison.
-        language: of the test set. Default: that of the package or student; it decides what a word is, and
-            which student of a run folder is meant.
+        language: of the test set. Default: that of the package or student, of which it must be; it decides
+            what a word is, and which student of a run folder is meant.
         partition: of a MASSIVE file: ``train``, ``dev`` or ``test``.
         device: of torch models.
         worst: how many confusions to list.
@@ -207,7 +209,7 @@ def _resolve(target: str, language: str | None) -> tuple[str, str | None, Path |
         if part in ("", "mplm"):
             language = language or spoken or None
             return f"run:{folder}#mplm" + (f"@{language}" if language else ""), language, Path(folder)
-        return target, language or part, Path(folder)
+        return target, _same_language(target, part, language), Path(folder)
     if kind in KINDS and kind != "package":
         return target, language, None
     path = Path(rest if kind == "package" else target)
@@ -230,10 +232,19 @@ def _resolve(target: str, language: str | None) -> tuple[str, str | None, Path |
     from ftx_edge.runtime.contents import open_contents
 
     with open_contents(path) as contents:
-        language = language or contents.manifest.language
+        language = _same_language(target, contents.manifest.language, language)
     # runs/demo/packages/pt, and runs/demo/packages/pt.ftx
     run = path.resolve().parent.parent
     return f"package:{path}", language, run if (run / "run.json").is_file() else None
+
+
+def _same_language(target: str, own: str, asked: str | None) -> str:
+    """The language of a student, as asked for; raises UsageError where that is another one."""
+    if asked is not None and asked.partition("-")[0].lower() != own.partition("-")[0].lower():
+        raise UsageError(
+            f"{target} is of {own}, and the test set is said to be {asked}: evaluate one of {asked}"
+        )
+    return asked or own
 
 
 def _open(spec: str, tagging: bool, device: str) -> Teacher:
@@ -294,10 +305,12 @@ def _label_figures(
         return {}
     gold = [str(utterance.label) for utterance in utterances]
     right = [mine == true for mine, true in zip(answers.labels, gold, strict=True)]
+    table = label_table(answers.labels, gold)
     return {
         "accuracy": accuracy(answers.labels, gold),
         "agreement": accuracy(answers.labels, other.labels) if other and other.labels else None,
-        "labels": label_table(answers.labels, gold),
+        "macro_f1": sum(row.score.f1 for row in table) / len(table),
+        "labels": table,
         "confusions": confusions(answers.labels, gold, worst),
         "calibration": calibration(answers.confidences, right),
         "unknown_labels": tuple(sorted(set(gold) - set(known))),

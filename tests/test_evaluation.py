@@ -49,6 +49,21 @@ def test_accuracy_comes_with_its_interval_and_says_where_it_goes_wrong(
     assert evaluation.spans is evaluation.joint is evaluation.agreement is None
 
 
+def test_macro_f1_weighs_every_label_the_same(tiny_package: Path, labelled: Path) -> None:
+    evaluation = evaluate(str(tiny_package), labelled)
+    # light_on and light_off: 1; play_music, which also took stop_music: 2/3; stop_music: 0.
+    assert evaluation.macro_f1 == pytest.approx((1 + 1 + 2 / 3 + 0) / 4)
+
+
+@pytest.mark.parametrize("language", ["pt", "pt-BR"])
+def test_a_package_is_evaluated_on_its_own_language(
+    tiny_package: Path, labelled: Path, language: str
+) -> None:
+    assert evaluate(str(tiny_package), labelled, language=language).language == language
+    with pytest.raises(UsageError, match="is of pt, and the test set is said to be de"):
+        evaluate(str(tiny_package), labelled, language="de")
+
+
 def test_spans_are_scored_over_words_and_over_characters(tiny_joint_package: Path, tmp_path: Path) -> None:
     evaluation = evaluate(str(tiny_joint_package), _write(tmp_path / "test.jsonl", ROWS))
     assert evaluation.spans is not None
