@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from typing import Annotated, NoReturn, TextIO
@@ -71,12 +72,20 @@ def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 it could not be done, 2 it was asked wrongly, 130 interrupted.
 
     Whatever a person can cure is one line on stderr. A traceback is a bug; FTX_EDGE_DEBUG=1 shows one always.
+    141 is for a reader that has left, as `head` does: what a shell says of a command that a closed pipe ends.
     """
+    # Python has None for a stream that the shell has closed: results need a place, the others do without.
+    sys.stdin, sys.stderr = sys.stdin or io.StringIO(), sys.stderr or io.StringIO()
+    if sys.stdout is None:
+        print("error: standard output is closed: there is no place for results", file=sys.stderr)
+        sys.exit(1)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         _use_utf8(stream)
     try:
         code = app(prog_name="ftx-edge", standalone_mode=False)
         sys.stdout.flush()
+    except SystemExit:
+        code = _reader_left()  # Typer's way to take a closed pipe
     except Exception as error:
         if os.environ.get("FTX_EDGE_DEBUG"):
             raise
@@ -91,9 +100,7 @@ def _report(error: Exception) -> int:
     if isinstance(error, typer.Abort):
         return 130
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has left, as `head` does; Python would complain once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _reader_left()
     if isinstance(error, ModuleNotFoundError):
         error = missing_extra(error) or error
     if isinstance(error, FtxError):
@@ -110,6 +117,12 @@ def _report(error: Exception) -> int:
         raise error
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return code
+
+
+def _reader_left() -> int:
+    """Python would complain once more when it ends, and flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+    return 141
 
 
 def _about_files(error: OSError) -> str:

@@ -20,7 +20,10 @@ def predict_cli(
     package: Package,
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="Texts; without any, standard input is read, one text a line."),
+        typer.Argument(
+            metavar="TEXT",
+            help="Texts; without any, standard input is read, one text a line. A blank one gets no label.",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     top_k: Annotated[int, typer.Option(min=0, help="Also the scores of the K best labels.")] = 0,
@@ -59,7 +62,7 @@ def _lines() -> Iterator[str]:
     if sys.stdin.isatty():
         print("One text a line; Ctrl-D ends.", file=sys.stderr)
     for number, line in enumerate(sys.stdin, 1):
-        text = line.rstrip("\r\n")
+        text = (line.removeprefix("\ufeff") if number == 1 else line).rstrip("\r\n")
         # Bytes that are not UTF-8 come in as lone surrogates.
         if any("\udc80" <= c <= "\udcff" for c in text):
             raise DataError(
@@ -69,6 +72,8 @@ def _lines() -> Iterator[str]:
 
 
 def _readable(prediction: Prediction) -> str:
+    if not prediction.text.strip():
+        return ""
     parts = [prediction.text]
     if prediction.score is not None:
         parts.append(f"{prediction.label or 'not sure'} {prediction.score:.3f}")

@@ -138,7 +138,7 @@ def _write_tiny_package(folder: Path, *, joint: bool) -> Path:
     files = {
         "tokenizer.json": tokenizer.to_str().encode(),
         "onnx/model_quantized.onnx": model.SerializeToString(),
-        "README.md": b"# tiny\n",
+        "config.json": b"{}\n",
     }
     onnx.checker.check_model(model)
     for name, content in files.items():
@@ -156,6 +156,7 @@ def _write_tiny_package(folder: Path, *, joint: bool) -> Path:
         measured={"agreement": 1.0},
     )
     (folder / "ftx.json").write_text(manifest.to_json(), encoding="utf-8")
+    (folder / "README.md").write_text("# tiny\n", encoding="utf-8")
     return folder
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 from ftx_edge.errors import PackageError
-from ftx_edge.runtime.manifest import MANIFEST, Manifest, check_name
+from ftx_edge.runtime.manifest import CARD, MANIFEST, Manifest, check_name
 
 if TYPE_CHECKING:
     import zipfile
@@ -60,7 +60,7 @@ class Contents:
         self.fingerprint = sha256(content).hexdigest()
         self.manifest = Manifest.from_json(content, where)
         listed = self.manifest.files
-        if unknown := sorted(self.sizes.keys() - listed.keys() - {MANIFEST}):
+        if unknown := sorted(self.sizes.keys() - listed.keys() - {MANIFEST, CARD}):
             raise PackageError(
                 f"{where}: refused: {MANIFEST} does not list the file {unknown[0]!r}; remove it"
             )
@@ -150,6 +150,8 @@ class _Folder:
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = prefix + entry.name
+                if entry.name.startswith("."):
+                    continue  # .gitattributes of a hub, .DS_Store: never read
                 if entry.is_symlink():
                     raise PackageError(f"{where}: refused: {name} is a link; copy the file itself")
                 if entry.is_dir():

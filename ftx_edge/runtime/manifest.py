@@ -13,6 +13,8 @@ FORMAT = 1
 """The version of the layout that this code writes, and the newest that it reads."""
 
 MANIFEST = "ftx.json"
+CARD = "README.md"
+"""The model card: for people, who may edit it. It has no hash."""
 INT8, FP32 = "onnx/model_quantized.onnx", "onnx/model.onnx"
 TASKS = ("classification", "tagging", "joint")
 BOUNDARIES = ("word", "token")
@@ -38,7 +40,7 @@ class Manifest:
         labels: sentence labels in the order of the logits; empty for a tagger.
         tags: BIO tags, ``O`` first, in the order of the logits; empty for a classifier.
         max_length: longest input in subwords; the rest of a text is cut off.
-        files: every other file of the package, by its path with forward slashes.
+        files: every other file of the package but the model card, by its path with forward slashes.
         span_boundaries: ``word``: a span neither begins nor ends inside a word (languages that put spaces
             between words); ``token``: at any subword.
         alignment: ``character-bridge``: every subword bears a tag; ``first-subword``: only the first of
@@ -170,7 +172,8 @@ def _files(values: dict[str, Any], where: str) -> dict[str, FileEntry]:
         check_name(name, where)
         match entry:
             case {"sha256": str(sha256), "size": int(size)} if len(sha256) == 64 and size >= 0:
-                files[name] = FileEntry(sha256, size)
+                if name != CARD:  # which earlier packages list
+                    files[name] = FileEntry(sha256, size)
             case _:
                 raise PackageError(f"{where}: {MANIFEST}: no SHA-256 and size for {name!r}")
     return files

@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from ftx_edge.errors import DataError, PackageError
+from ftx_edge.errors import DataError, PackageError, UsageError
 from ftx_edge.runtime.manifest import Manifest
 from ftx_edge.runtime.segmenter import Segmenter
 from ftx_edge.runtime.spans import PredictedSpan, SpanDecoder
@@ -27,8 +27,10 @@ class Prediction:
 
     Args:
         text: as it was given.
-        label: the most probable label; None from a tagger, or where its score is below the minimum.
-        score: the probability of the most probable label, between 0 and 1; None from a tagger.
+        label: the most probable label; None from a tagger, of blank text, or where its score is below the
+            minimum.
+        score: the probability of the most probable label, between 0 and 1, 0 of blank text; None from a
+            tagger.
         scores: the ``top_k`` most probable labels and their probabilities, best first; None if not asked for.
         spans: from a tagger or a joint student, in order of their place; None from a classifier.
     """
@@ -155,8 +157,11 @@ class Package:
             min_score: withhold the label where its score is lower; None: what the manifest says.
 
         Raises:
+            UsageError: ``top_k`` or ``min_score`` of a tagger, or out of range.
             DataError: not a text, a lone surrogate in it, or more than a million characters.
         """
+        if top_k or min_score is not None:
+            self._check(top_k, min_score)
         least = self._min_score if min_score is None else min_score
         if isinstance(texts, str):
             return self._predict(texts, top_k, least)
@@ -195,7 +200,17 @@ class Package:
         probs = np.concatenate(rows) if rows else np.empty((0, len(self.tags)), dtype=np.float32)
         return TokenTags(self.tags, np.array(offsets, dtype=np.int32).reshape(-1, 2), _softmax(probs), splits)
 
+    def _check(self, top_k: int, min_score: float | None) -> None:
+        if not self._labels:
+            raise UsageError("this package is a tagger: top_k and min_score are for labels, and it has none")
+        if top_k < 0:
+            raise UsageError(f"top_k must be 0 or more, not {top_k}")
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise UsageError(f"min_score must be between 0 and 1, not {min_score}")
+
     def _predict(self, text: str, top_k: int, min_score: float | None) -> Prediction:
+        if text == "" or (isinstance(text, str) and text.isspace()):
+            return self._nothing(text, top_k)
         encoded = self.encode(text)
         outputs = self.run(encoded.ids)
         label = score = scores = spans = None
@@ -214,6 +229,11 @@ class Package:
         if self._decoder is not None:
             spans = tuple(self.decode(text, encoded, outputs[-1][0]))
         return Prediction(text, label, score, scores, spans)
+
+    def _nothing(self, text: str, top_k: int) -> Prediction:
+        """Of blank text, in which there is nothing to label."""
+        score = 0.0 if self._labels else None
+        return Prediction(text, None, score, {} if top_k else None, () if self._decoder is not None else None)
 
     def encode(self, text: str) -> EncodedText:
         """What the graph reads of a text; raises DataError as ``predict`` does."""

@@ -26,12 +26,20 @@ def test_json_has_the_sizes_of_files_and_parts(ftx, tiny_package):
 
 def test_a_changed_file_is_shown_and_is_an_error(ftx, tiny_package, tmp_path):
     copy = Path(shutil.copytree(tiny_package, tmp_path / "copy"))
-    (copy / "README.md").write_bytes(b"# TINY\n")
+    (copy / "config.json").write_bytes(b"[]\n")
     outcome = ftx("inspect", copy)
     assert outcome.code == 1
     assert "DOES NOT MATCH" in outcome.out
-    assert "README.md does not have the SHA-256" in outcome.error
-    assert json.loads(ftx("inspect", copy, "--json").out)["files"]["README.md"]["verified"] is False
+    assert "config.json does not have the SHA-256" in outcome.error
+    assert json.loads(ftx("inspect", copy, "--json").out)["files"]["config.json"]["verified"] is False
+
+
+def test_the_card_is_for_people_to_edit(ftx, tiny_package, tmp_path):
+    copy = Path(shutil.copytree(tiny_package, tmp_path / "copy"))
+    (copy / "README.md").write_text("# Ours\n")
+    outcome = ftx("inspect", copy)
+    assert outcome.code == 0
+    assert "not checked" in next(line for line in outcome.out.splitlines() if line.startswith("README.md"))
 
 
 def test_a_folder_that_is_no_package(ftx, tmp_path):

@@ -56,6 +56,19 @@ def test_standard_input_is_read_line_by_line(ftx, tiny_package):
     assert [line.split("\t")[0] for line in outcome.out.splitlines()] == ["acenda a luz", "", "toca música"]
 
 
+def test_a_blank_line_has_an_answer_and_no_label(ftx, tiny_joint_package):
+    lines = ftx("predict", tiny_joint_package, "--json", "--top-k", 2, stdin="acenda\n \n\n").out.splitlines()
+    assert json.loads(lines[1]) == {"text": " ", "label": None, "score": 0.0, "scores": {}, "spans": []}
+    assert json.loads(lines[2])["label"] is None
+    assert ftx("predict", tiny_joint_package, stdin="\nacenda\n").out.startswith("\nacenda\t")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_text(ftx, tiny_package):
+    outcome = ftx("predict", tiny_package, "--json", stdin="\ufeffacenda a luz\n")
+    assert json.loads(outcome.out)["text"] == "acenda a luz"
+    assert json.loads(outcome.out) == json.loads(ftx("predict", tiny_package, "--json", "acenda a luz").out)
+
+
 def test_an_answer_comes_before_the_next_text_is_given(tiny_package):
     command = [sys.executable, "-m", "ftx_edge.cli", "predict", str(tiny_package)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -84,9 +97,23 @@ def test_a_reader_that_leaves_ends_it_quietly(tiny_package):
         process.stdin.close()
         assert process.stderr is not None
         assert process.stderr.read() == b""
+        assert process.wait() == 141
 
 
-@pytest.mark.parametrize("text", ["", " ", "\x00", "a\x00b", "palavra " * 12_500, "👩‍👩‍👧 luz", "\u200b"])
+@pytest.mark.skipif(sys.platform == "win32", reason="closes streams by the shell")
+def test_a_closed_standard_stream_is_no_bug(tiny_package):
+    command = f"{sys.executable} -m ftx_edge.cli predict {tiny_package}"
+
+    def run(words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(f"{command} {words}", shell=True, capture_output=True, text=True, check=False)
+
+    assert (run("<&-").returncode, run("<&-").stderr) == (0, "")
+    assert run("luz >&-").returncode == 1
+    assert run("luz >&-").stderr.startswith("error: standard output is closed")
+    assert "light" in run("luz 2>&-").stdout
+
+
+@pytest.mark.parametrize("text", ["\x00", "a\x00b", "palavra " * 12_500, "👩‍👩‍👧 luz", "\u200b"])
 def test_odd_texts_are_answered(ftx, tiny_package, text):
     outcome = ftx("predict", tiny_package, "--json", stdin=text.replace("\n", " ") + "\n")
     assert outcome.code == 0

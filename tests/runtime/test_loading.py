@@ -59,7 +59,7 @@ def test_an_archive_is_not_unpacked(package, tmp_path):
     assert [p.name for p in (tmp_path / "alone").iterdir()] == ["p.ftx"]
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "onnx/model_quantized.onnx", "README.md"])
+@pytest.mark.parametrize("name", ["tokenizer.json", "onnx/model_quantized.onnx", "config.json"])
 def test_one_changed_byte_in_any_file_is_refused(package, tmp_path, name):
     content = bytearray((package / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -70,11 +70,11 @@ def test_one_changed_byte_in_any_file_is_refused(package, tmp_path, name):
 
 
 def test_inspect_reports_a_changed_file_instead(package):
-    content = bytearray((package / "README.md").read_bytes())
+    content = bytearray((package / "config.json").read_bytes())
     content[0] ^= 1
-    (package / "README.md").write_bytes(content)
+    (package / "config.json").write_bytes(content)
     inspection = inspect(package)
-    assert inspection.verified["README.md"] is False
+    assert inspection.verified["config.json"] is False
     assert inspection.verified["tokenizer.json"] is True
     assert len(inspection.problems) == 1
 
@@ -99,6 +99,31 @@ def test_a_file_that_the_manifest_does_not_list_is_refused(package, tmp_path, na
     for path in (package, pack(package, tmp_path / "p.ftx")):
         with pytest.raises(PackageError, match=f"does not list the file '{name}'"):
             load(path)
+
+
+def test_what_hubs_and_desktops_leave_in_a_folder_is_passed_over(package):
+    for name in (".gitattributes", ".DS_Store", ".git/HEAD"):
+        (package / name).parent.mkdir(exist_ok=True)
+        (package / name).write_bytes(b"x")
+    (package / ".cache").symlink_to("/nowhere")
+    assert load(package).fingerprint == inspect(package).fingerprint
+    assert not [name for name in inspect(package).files if name.startswith(".")]
+
+
+@pytest.mark.parametrize("card", ["# Ours\n", None])
+def test_the_card_may_be_edited_or_left_out(package, card):
+    (package / "README.md").unlink()
+    if card:
+        (package / "README.md").write_text(card)
+    load(package)
+    assert inspect(package).problems == ()
+
+
+def test_a_card_that_an_earlier_version_listed_may_be_edited(package):
+    values = json.loads((package / "ftx.json").read_text())
+    values["files"]["README.md"] = {"sha256": "0" * 64, "size": 1}
+    (package / "ftx.json").write_text(json.dumps(values))
+    load(package)
 
 
 def test_a_link_is_refused(package, tmp_path):
