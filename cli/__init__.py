@@ -121,7 +121,7 @@ def _report(error: Exception) -> int:
 
 def _reader_left() -> int:
     """Python would complain once more when it ends, and flushes."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 141
 
 

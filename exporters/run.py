@@ -97,7 +97,9 @@ def export(
 
 def _student_figures(stage: Mapping[str, Any], held_out: int) -> dict[str, Any]:
     """The student against its teacher on so many held-out texts, as its training has measured it."""
-    kept = next((row for row in stage.get("history", ()) if row["step"] == stage.get("best_step")), {})
+    kept: Mapping[str, Any] = next(
+        (row for row in stage.get("history", ()) if row["step"] == stage.get("best_step")), {}
+    )
     heads = {name: kept[name] for name in ("label_agreement", "tag_agreement") if name in kept}
     figures = {"kl": stage.get("loss"), **(heads or {"agreement": stage.get("agreement")}), "texts": held_out}
     return {name: value for name, value in figures.items() if value is not None}

@@ -241,9 +241,7 @@ def _resolve(target: str, language: str | None) -> tuple[str, str | None, Path |
 def _same_language(target: str, own: str, asked: str | None) -> str:
     """The language of a student, as asked for; raises UsageError where that is another one."""
     if asked is not None and asked.partition("-")[0].lower() != own.partition("-")[0].lower():
-        raise UsageError(
-            f"{target} is of {own}, and the test set is said to be {asked}: evaluate one of {asked}"
-        )
+        raise UsageError(f"{target} is of {own}, and the test set is said to be {asked}: leave --lang out")
     return asked or own
 
 

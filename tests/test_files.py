@@ -23,6 +23,15 @@ def test_a_file_is_replaced_at_the_end(tmp_path):
     assert names(path.parent) == ["file"]
 
 
+def test_what_a_library_wrote_for_its_owner_alone_is_readable_as_the_umask_says(tmp_path):
+    (tmp_path / "plain").touch()
+    with write_atomically(tmp_path / "folder") as aside:
+        aside.mkdir()
+        (aside / "secret").touch(mode=0o600)
+    modes = [path.stat().st_mode for path in (tmp_path / "folder" / "secret", tmp_path / "plain")]
+    assert modes[0] == modes[1]
+
+
 def test_a_folder_is_replaced_whole(tmp_path):
     path = tmp_path / "folder"
     for name in ("old", "new"):
