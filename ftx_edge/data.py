@@ -67,6 +67,8 @@ def read_numbered(
             f"{partition!r} is not a partition: choose from {', '.join(corpora.MASSIVE_PARTITIONS)}"
         )
     reader = _READERS.get(_format(path))
+    if reader is None and not path.exists():
+        raise DataError("no such file", path=path)
     if reader is None:
         raise UsageError(f"{path}: unknown format; name it {', '.join(_READERS)} (or the same with .gz)")
     numbered = []

@@ -299,8 +299,11 @@ def test_partitions_belong_to_massive(tmp_path):
 
 
 def test_an_unknown_format_is_named(tmp_path):
+    (tmp_path / "a.docx").touch()
     with pytest.raises(UsageError, match=r"unknown format; name it \.txt, \.jsonl"):
-        read_texts(tmp_path / "a.xlsx")
+        read_texts(tmp_path / "a.docx")
+    with pytest.raises(DataError, match="no such file"):
+        read_texts(tmp_path / "b.docx")
     (tmp_path / "a.txt").mkdir()
     with pytest.raises(DataError, match="a folder, not a file"):
         read_texts(tmp_path / "a.txt")

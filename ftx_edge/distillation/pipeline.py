@@ -14,6 +14,9 @@ from ftx_edge.distillation.step1 import step1
 from ftx_edge.distillation.step2 import step2
 from ftx_edge.recipe import Recipe
 
+FEW = 200
+"""Utterances below which a run says that they are few: an epoch is then a handful of updates."""
+
 
 @dataclass(frozen=True)
 class DistillResult:
@@ -64,6 +67,10 @@ def distill(
     for corpus in (run.source, *run.targets.values()):
         if corpus.duplicates:
             run.progress.note(f"{corpus.lang}: {corpus.duplicates} duplicate utterances left out")
+        if len(corpus.train) < FEW:
+            run.progress.note(
+                f"{corpus.lang}: {len(corpus.train)} utterances to learn from are few: expect little of it"
+            )
     mplm = run.finished("mplm") or step1(run)
     students = {}
     for lang, corpus in run.targets.items():

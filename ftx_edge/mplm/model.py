@@ -202,7 +202,12 @@ def load_config(name: str) -> Any:
     try:
         return transformers.AutoConfig.from_pretrained(mplm_folder(name), trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise FtxError(f"mPLM {name!r} cannot be loaded: {_first_line(error)}") from error
+        raise FtxError(f"mPLM {name!r} cannot be loaded: {not_from(name)}{_first_line(error)}") from error
+
+
+def not_from(name: str) -> str:
+    """Where a model was looked for in vain, before what the hub says; "" for a folder and offline ones."""
+    return "" if ":" in name or Path(name).is_dir() else "there is no such folder here, and from the hub: "
 
 
 def load_encoder(name: str) -> nn.Module:

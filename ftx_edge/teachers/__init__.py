@@ -44,7 +44,10 @@ def open_teacher(
     """
     kind, colon, rest = spec.partition(":")
     if not colon or kind not in KINDS or not rest:
-        raise UsageError(f"unknown teacher {spec!r}; expected one of\n  " + "\n  ".join(KINDS.values()))
+        meant = f", such as hf:{spec}" if spec and not colon else ""
+        raise UsageError(
+            f"unknown teacher {spec!r}: write KIND:WHERE{meant}; kinds: {'; '.join(KINDS.values())}"
+        )
     teacher = CheckedTeacher(_open(kind, rest, tagging=tagging, device=device, precision=precision), spec)
     if tagging and not teacher.tags:
         raise UsageError(f"teacher {spec} has no tags; it is no tagger")

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from ftx_edge.errors import FtxError, UsageError, require
 from ftx_edge.files import sha256_of, sha256_of_text
-from ftx_edge.mplm.model import MultilingualTokenizer, load_tokenizer, longest_input, quiet_transformers
+from ftx_edge.mplm.model import (
+    MultilingualTokenizer,
+    load_tokenizer,
+    longest_input,
+    not_from,
+    quiet_transformers,
+)
 from ftx_edge.students.model import Outputs
 from ftx_edge.teachers.model import ModelTeacher
 
@@ -72,7 +78,7 @@ def open_hf(name: str, *, tagging: bool, device: torch.device, precision: str = 
         )
     except (OSError, ValueError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise FtxError(f"teacher hf:{name} cannot be loaded: {reason}") from error
+        raise FtxError(f"teacher hf:{name} cannot be loaded: {not_from(name)}{reason}") from error
     # transformers would give random weights to a head that the folder does not hold.
     body = f"{model.base_model_prefix}."
     if missing := sorted(key for key in found["missing_keys"] if not key.startswith(body)):
