@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -19,6 +20,8 @@ from ftx_edge.students.static import StaticEncoder
 from ftx_edge.students.transformer import TransformerEncoder
 
 Encoder = TransformerEncoder | BiLSTMEncoder | CNNEncoder | StaticEncoder
+T = TypeVar("T")
+_CURE = "copy the student again, or distil it into another folder"
 ENCODERS: dict[str, type[Encoder]] = {
     "transformer": TransformerEncoder,
     "bilstm": BiLSTMEncoder,
@@ -85,21 +88,38 @@ def save_student(student: Student, tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def load_student(folder: Path) -> tuple[Student, Tokenizer]:
-    """Read what ``save_student`` wrote; the student is on the CPU, in evaluation mode."""
-    try:
-        config = StudentConfig.from_json((folder / "config.json").read_text(encoding="utf-8"))
-        student = Student(config)
-        student.load_state_dict(load_file(folder / "model.safetensors"))
-        tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise FtxError(
-            f"{folder} is not a student: {Path(error.filename or '').name or error} is missing"
-        ) from error
-    except FtxError:
-        raise
-    except Exception as error:  # tokenizers raises nothing more precise
-        raise FtxError(f"{folder} is a damaged student: {str(error).splitlines()[0]}") from error
+    """Read what ``save_student`` wrote; the student is on the CPU, in evaluation mode.
+
+    Raises:
+        FtxError: a file is missing or damaged; OSError: it may not be read.
+    """
+    config = _read(folder / "config.json", lambda content: StudentConfig.from_json(content.decode()))
+    student = _read(folder / "model.safetensors", lambda content: _with_weights(config, content))
+    tokenizer = _read(folder / "tokenizer.json", lambda content: Tokenizer.from_str(content.decode()))
     return student.eval(), tokenizer
+
+
+def _read(path: Path, parse: Callable[[bytes], T]) -> T:
+    try:
+        # Not by safetensors itself, to which a file that may not be read is none.
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FtxError(f"{path.parent} is not a student: {path.name} is missing: {_CURE}") from None
+    try:
+        return parse(content)
+    except Exception as error:  # tokenizers raises nothing more precise
+        reason = str(error).partition("\n")[0]
+        raise FtxError(f"{path} is damaged: {reason}: {_CURE}") from error
+
+
+def _with_weights(config: StudentConfig, content: bytes) -> Student:
+    weights = load(content)
+    try:
+        student = Student(config)
+        student.load_state_dict(weights)
+    except RuntimeError as error:  # names every weight
+        raise ValueError("its weights are not those of a student as in config.json") from error
+    return student
 
 
 def count_parameters(module: nn.Module) -> int:

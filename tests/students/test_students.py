@@ -180,7 +180,7 @@ def test_a_student_with_a_missing_file_is_refused(tmp_path, name):
     tokenizer = train_tokenizer(["a b"] * 3, lang="en", vocab_size=40)
     save_student(build_student(small("static")), tokenizer, tmp_path)
     (tmp_path / name).unlink()
-    with pytest.raises(FtxError, match="is not a student"):
+    with pytest.raises(FtxError, match=rf"is not a student: {name} is missing: copy the student again"):
         load_student(tmp_path)
 
 
@@ -189,5 +189,21 @@ def test_a_student_with_a_damaged_file_is_refused(tmp_path, name):
     tokenizer = train_tokenizer(["a b"] * 3, lang="en", vocab_size=40)
     save_student(build_student(small("static")), tokenizer, tmp_path)
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-50])
-    with pytest.raises(FtxError, match=str(tmp_path)):
+    with pytest.raises(FtxError, match=rf"{tmp_path / name} is damaged: .*: copy the student again"):
         load_student(tmp_path)
+
+
+def test_weights_of_another_student_are_refused(tmp_path):
+    tokenizer = train_tokenizer(["a b"] * 3, lang="en", vocab_size=40)
+    save_student(build_student(small("static")), tokenizer, tmp_path)
+    (tmp_path / "config.json").write_text(small("cnn").to_json())
+    with pytest.raises(FtxError, match="its weights are not those of a student") as caught:
+        load_student(tmp_path)
+    assert caught.value.exit_code == 1
+
+
+def test_a_configuration_that_this_version_does_not_know_is_an_error_of_its_file(tmp_path):
+    (tmp_path / "config.json").write_text('{"architecture": "oak"}')
+    with pytest.raises(FtxError, match=r"config\.json is damaged: unknown student 'oak'") as caught:
+        load_student(tmp_path)
+    assert caught.value.exit_code == 1
