@@ -138,7 +138,7 @@ def demo_recipe(lang: str, classifier: str, tagger: str) -> Recipe:
     """A recipe of two teachers that is done in minutes on two cores.
 
     One epoch over both languages, of half the multilingual LM's layers, at fixed rates; labels of the target
-    text come from its English neighbours alone. The text is small and made from templates, so that the student
+    text come from its English neighbours alone. The text is small and of templates, so that the student
     keeps spare pieces for the words that people use besides.
     """
     return Recipe().override(

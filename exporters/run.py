@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ftx_edge.data import read_utterances
 from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.exporters.pipeline import ExportResult, export_student
 from ftx_edge.recipe import Recipe
 from ftx_edge.runs import RunLayout
 from ftx_edge.students import load_student
 from ftx_edge.tokenization import UNSPACED
+from ftx_edge.utterance import Utterance
 from ftx_edge.words import segmenter as segmenter_of
 
 
@@ -47,8 +48,9 @@ def export(
         calibrate, min_score, min_agreement: see ``export_student``.
 
     Raises:
-        FtxError: not a run; UsageError: a language that it has no finished student of; and what
-            ``export_student`` raises.
+        FtxError: not a run, or one of its files is missing or damaged.
+        UsageError: a language that it has no finished student of.
+        And what ``export_student`` raises.
     """
     layout = RunLayout(Path(run))
     record = layout.read_record()
@@ -60,15 +62,15 @@ def export(
         )
     if not chosen:
         raise UsageError(f"{run} has no finished student: run ftx-edge distill on it first")
-    recipe = _recipe(layout)
+    recipe = Recipe.read(layout.recipe)
     results = []
     for language in chosen:
         stage = record["stages"][f"students/{language}"]
-        texts, teacher_labels = _held_out(layout.held_out(language))
+        held_out = _held_out(layout.held_out(language))
         results.append(
             export_student(
                 layout.student(language),
-                texts,
+                [utterance.text for utterance in held_out],
                 layout.package(language) if out is None else Path(out) / language,
                 language=language,
                 int8=int8,
@@ -78,7 +80,7 @@ def export(
                 archive=archive,
                 alignment=recipe.alignment,
                 segmenter=segmenter or _needed_segmenter(layout, recipe, language, stage),
-                teacher_labels=teacher_labels,
+                teacher_labels=[utterance.label for utterance in held_out],
                 calibrate=calibrate,
                 min_score=min_score,
                 min_agreement=min_agreement,
@@ -89,7 +91,7 @@ def export(
                     "versions": record.get("versions", {}),
                     "supervised": bool(stage.get("supervised")),
                 },
-                measured={"student": _student_figures(stage, len(texts))},
+                measured={"student": _student_figures(stage, len(held_out))},
             )
         )
     return results
@@ -105,20 +107,11 @@ def _student_figures(stage: Mapping[str, Any], held_out: int) -> dict[str, Any]:
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def _held_out(path: Path) -> tuple[list[str], list[str | None]]:
-    """Held-out texts, and the labels that the teacher gives them (None where the run does not say)."""
-    try:
-        with path.open(encoding="utf-8") as lines:
-            rows = [json.loads(line) for line in lines if line.strip()]
-        return [row["text"] for row in rows], [row.get("label") for row in rows]
-    except FileNotFoundError:
-        raise FtxError(f"{path} is missing: the gate has nothing to check the export on") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise FtxError(f"{path} is damaged: {error}") from error
-
-
-def _recipe(layout: RunLayout) -> Recipe:
-    return Recipe.read(layout.recipe) if layout.recipe.is_file() else Recipe()
+def _held_out(path: Path) -> list[Utterance]:
+    """Held-out texts, with the labels that the teacher gives them (None where the run does not say)."""
+    if not path.is_file():
+        raise FtxError(f"{path} is missing: the gate has nothing to check the export on")
+    return read_utterances(path)
 
 
 def _needed_segmenter(

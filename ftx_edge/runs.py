@@ -95,10 +95,8 @@ class RunLayout:
 
     def languages(self) -> list[str]:
         """Languages whose student is finished."""
-        record = self.read_record() if self.record.is_file() else {}
-        return sorted(
-            k.removeprefix("students/") for k in record.get("stages", {}) if k.startswith("students/")
-        )
+        stages = self.read_record()["stages"] if self.record.is_file() else {}
+        return sorted(k.removeprefix("students/") for k in stages if k.startswith("students/"))
 
     def finished(self, stage: str) -> dict[str, Any] | None:
         """What was measured at a stage; None where it is not done, or its model is gone."""
@@ -108,11 +106,15 @@ class RunLayout:
     def read_record(self) -> dict[str, Any]:
         """``run.json``; raises FtxError where the folder is no run."""
         try:
-            return json.loads(self.record.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            record = json.loads(self.record.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
             raise FtxError(f"{self.root} is not a run: it has no {self.record.name}") from None
         except ValueError as error:
             raise FtxError(f"{self.record} is damaged: {error}") from error
+        stages = record.get("stages") if isinstance(record, dict) else None
+        if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
+            raise FtxError(f"{self.record} is damaged: it does not say which stages are done")
+        return record
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace ``run.json``."""

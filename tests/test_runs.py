@@ -102,8 +102,9 @@ def test_an_empty_folder_becomes_a_run(tmp_path):
     assert open_run(tmp_path / "run", RECIPE, INPUTS).record.is_file()
 
 
-def test_a_damaged_record_is_an_error_that_names_it(run):
-    run.record.write_text(run.record.read_text()[:40])
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"stages": ["mplm"]}', '{"stages": {"mplm": 1}}'])
+def test_a_damaged_record_is_an_error_that_names_it(run, content):
+    run.record.write_text(content)
     with pytest.raises(FtxError, match=r"run\.json is damaged"):
         open_run(run.root, RECIPE, INPUTS)
 
@@ -111,6 +112,9 @@ def test_a_damaged_record_is_an_error_that_names_it(run):
 def test_a_folder_that_is_no_run_says_so(tmp_path):
     with pytest.raises(FtxError, match=r"is not a run: it has no run\.json"):
         RunLayout(tmp_path).read_record()
+    (tmp_path / "file").touch()
+    with pytest.raises(FtxError, match=r"file is not a run: it has no run\.json"):
+        RunLayout(tmp_path / "file").read_record()
 
 
 def test_languages_are_those_whose_student_is_finished(run):

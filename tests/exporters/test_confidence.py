@@ -14,6 +14,7 @@ from ftx_edge.errors import GateError, UsageError
 from ftx_edge.exporters import export, export_student
 from ftx_edge.exporters.confidence import abstain, fit_temperature, lowest_score
 from ftx_edge.metrics import calibration
+from ftx_edge.recipe import Recipe
 from ftx_edge.runtime import load
 
 pytestmark = pytest.mark.train
@@ -77,6 +78,7 @@ def run(make_student, held_out, tmp_path):
     rows = [{"text": t, "label": "play_music" if "música" in t else "light_on"} for t in held_out]
     (student / "heldout.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "run.json").write_text(json.dumps({"stages": {"students/pt": {}}}))
+    Recipe().write(tmp_path / "recipe.toml")
     return tmp_path
 
 

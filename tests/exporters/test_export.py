@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -22,6 +23,7 @@ from ftx_edge.exporters import export, export_student
 from ftx_edge.exporters.gate import Agreement, feed_of
 from ftx_edge.exporters.package import parse_size
 from ftx_edge.exporters.quantize import round_rows
+from ftx_edge.recipe import Recipe
 from ftx_edge.runtime import inspect, load
 from ftx_edge.runtime.loading import open_session
 from ftx_edge.students import load_student
@@ -262,9 +264,31 @@ def test_what_is_no_run_and_a_language_it_lacks(tmp_path, make_student):
     (tmp_path / "run.json").write_text('{"stages": {"students/pt": {}}}')
     with pytest.raises(UsageError, match=r"no finished student of de; it has: pt"):
         export(tmp_path, ["de"])
-    shutil.copytree(make_student("static", "classification"), tmp_path / "students" / "pt")
-    with pytest.raises(FtxError, match=r"heldout\.jsonl is missing"):
-        export(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("recipe.toml", None, r"recipe\.toml: no such recipe"),
+        ("students/pt/heldout.jsonl", None, r"heldout\.jsonl is missing"),
+        ("students/pt/heldout.jsonl", "", r"heldout\.jsonl: "),
+        ("students/pt/heldout.jsonl", '{"text": "acenda"}\n{"text": 5}\n', r"heldout\.jsonl:2: "),
+        ("students/pt/model.safetensors", None, r"model\.safetensors is missing"),
+        ("students/pt/model.safetensors", "weights", r"model\.safetensors is damaged"),
+        ("run.json", '{"stages": {"students/pt": 3}}', r"run\.json is damaged"),
+    ],
+)
+def test_a_file_of_the_run_that_is_missing_or_damaged_is_named(
+    tmp_path, make_student, ftx, file, content, says
+):
+    run = write_run(tmp_path, make_student("static", "classification"), "pt")
+    (run / file).unlink()
+    if content is not None:
+        (run / file).write_text(content)
+    outcome = ftx("export", run)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert re.search(says, outcome.error)
+    assert not (run / "packages").exists()
 
 
 @pytest.mark.parametrize("options", [{"top_k": 2}, {"min_score": 0.5}])
@@ -303,6 +327,7 @@ def test_a_run_exports_every_finished_student(tmp_path, make_student):
         "stages": stages,
     }
     (tmp_path / "run.json").write_text(json.dumps(record))
+    Recipe().write(tmp_path / "recipe.toml")
     student = Path(shutil.copytree(make_student("static", "joint"), tmp_path / "students" / "pt"))
     (student / "heldout.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in TEXTS))
     (result,) = export(tmp_path, "pt", max_drop=1)
@@ -327,12 +352,11 @@ def test_a_size_that_is_none(text):
         parse_size(text)
 
 
-def write_run(folder: Path, student: Path, language: str, *, alignment: str, segmenter: str) -> Path:
-    """A run whose one student is a copy of that."""
-    from ftx_edge.recipe import Recipe
-
+def write_run(
+    folder: Path, student: Path, language: str, *, alignment: str = "character-bridge", **stage: object
+) -> Path:
+    """A run whose one student is a copy of that; ``stage`` is what its record says of it."""
     Recipe().override({"alignment": alignment, "teacher.tag": "recorded:x"}).write(folder / "recipe.toml")
-    stage = {"loss": 0.1, "agreement": 0.9, "texts": 60, "segmenter": segmenter}
     (folder / "run.json").write_text(json.dumps({"stages": {f"students/{language}": stage}}))
     shutil.copytree(student, folder / "students" / language)
     held_out = folder / "students" / language / "heldout.jsonl"

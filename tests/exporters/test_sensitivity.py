@@ -18,6 +18,7 @@ from ftx_edge.exporters import export_student, sensitivity
 from ftx_edge.exporters.gate import Gate
 from ftx_edge.exporters.graph import to_onnx
 from ftx_edge.exporters.quantize import products, quantize
+from ftx_edge.recipe import Recipe
 from ftx_edge.runtime import load
 from ftx_edge.students import load_student, save_student
 
@@ -194,6 +195,7 @@ def test_the_larger_package_must_keep_its_size_too(spoiled, held_out, tmp_path):
 def test_the_command_says_how_many_are_left(spoiled, held_out, tmp_path, ftx):
     folder, _ = spoiled("cnn", spoil_block, 0)
     (tmp_path / "run.json").write_text(json.dumps({"stages": {"students/pt": {}}}))
+    Recipe().write(tmp_path / "recipe.toml")
     student = shutil.copytree(folder, tmp_path / "students" / "pt")
     (student / "heldout.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in held_out))
     outcome = ftx("export", tmp_path, "--max-drop", MAX_DROP)
