@@ -85,21 +85,22 @@ def check_size(files: Mapping[str, bytes], max_size: int | str | None, reason: s
         parts = ", ".join(f"{name} {len(content) / 1e6:.2f} MB" for name, content in largest)
         raise GateError(
             f"the package would have {total / 1e6:.2f} MB{reason and f' {reason}'}, above the limit of "
-            f"{limit / 1e6:.2f} MB ({parts}): nothing was written"
+            f"{limit / 1e6:g} MB ({parts}): nothing was written"
         )
 
 
 def parse_size(size: int | str) -> int:
     """Bytes: a number, or a text as ``6MB``, ``500 KB``, ``5.5MiB``; raises UsageError."""
-    if isinstance(size, int):
-        return size
-    text = size.strip().upper()
+    text = str(size).strip().upper()
     number = text.rstrip("BIGKM").strip()
     unit = text[len(number) :].strip()
     try:
-        return int(float(number) * _UNITS[unit])
+        found = int(float(number) * _UNITS[unit])
     except (ValueError, KeyError, OverflowError):
-        raise UsageError(f"{size!r} is no size: write it as 6MB or 5500000") from None
+        found = 0
+    if found < 1:
+        raise UsageError(f"{size!r} is no size: write it as 6MB or 5500000")
+    return found
 
 
 def check_target(folder: Path, archive: bool) -> None:

@@ -156,8 +156,8 @@ def export_student(
     Raises:
         GateError: a graph says something else than the student, the package is too large, or no score
             keeps ``min_agreement``.
-        UsageError: no held-out text, ``out`` holds something else, a score both given and to be chosen, or
-            no ``teacher_labels`` to choose by.
+        UsageError: no held-out text, ``out`` holds something else, a share that is not between 0 and 1, a
+            score both given and to be chosen, or no ``teacher_labels`` to choose by.
         FtxError: not a student, or the disk is full.
         MissingExtraError: onnx, or the segmenter, is not installed.
     """
@@ -165,6 +165,10 @@ def export_student(
     texts = list(held_out)[:MOST_GATE_TEXTS]
     if not texts:
         raise UsageError("no held-out text: without it no export can be checked")
+    shares = {"--max-drop": max_drop, "--min-score": min_score, "--min-agreement": min_agreement}
+    for name, share in shares.items():
+        if share is not None and not 0 <= share <= 1:
+            raise UsageError(f"{name} {share:g} is no share: write it between 0 and 1")
     if min_score is not None and min_agreement is not None:
         raise UsageError("--min-score gives the score that --min-agreement is to find: leave one of them out")
     out = Path(out)

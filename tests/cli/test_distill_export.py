@@ -169,7 +169,7 @@ def test_recorded_predictions_that_do_not_sum_to_1_are_named(ftx, tiny_world, re
 def test_a_gate_that_fails_writes_nothing(ftx, run):
     outcome = ftx("export", run, "--max-size", "1kB", "--max-drop", 1)
     assert outcome.code == 1
-    assert "above the limit of 0.00 MB" in outcome.error
+    assert "above the limit of 0.001 MB" in outcome.error
     assert not (run / "packages" / "pt").exists()
     assert not (run / "packages" / "pt.ftx").exists()
 

@@ -253,6 +253,15 @@ def test_a_folder_with_something_else_is_not_replaced(make_student, tmp_path):
     assert contents(tmp_path) == {"letters.txt": b"dear"}
 
 
+@pytest.mark.parametrize("option", ["max_drop", "min_score", "min_agreement"])
+@pytest.mark.parametrize("share", [float("nan"), -0.1, 1.5])
+def test_a_share_that_is_none_is_refused(make_student, tmp_path, option, share):
+    with pytest.raises(UsageError, match=rf"--{option.replace('_', '-')} \S+ is no share"):
+        export_student(
+            make_student("static", "classification"), TEXTS, tmp_path / "pt", language="pt", **{option: share}
+        )
+
+
 def test_without_held_out_text_nothing_is_exported(make_student, tmp_path):
     with pytest.raises(UsageError, match="no held-out text"):
         export_student(make_student("cnn", "joint"), [], tmp_path / "pt", language="pt")
@@ -346,7 +355,7 @@ def test_sizes_as_people_write_them(text, size):
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["six", "6 M", "MB", "", "1e999MB", "6PB"])
+@pytest.mark.parametrize("text", ["six", "6 M", "MB", "", "1e999MB", "6PB", "-1MB", "0", -5])
 def test_a_size_that_is_none(text):
     with pytest.raises(UsageError, match="is no size"):
         parse_size(text)

@@ -15,7 +15,7 @@ import torch
 
 from ftx_edge.errors import GateError, UsageError
 from ftx_edge.exporters import export_student, sensitivity
-from ftx_edge.exporters.gate import Gate
+from ftx_edge.exporters.gate import Agreement, Gate
 from ftx_edge.exporters.graph import to_onnx
 from ftx_edge.exporters.quantize import products, quantize
 from ftx_edge.recipe import Recipe
@@ -177,8 +177,9 @@ def test_where_half_of_the_products_do_not_suffice_nothing_is_written(spoiled, h
 
 def test_where_the_float_graph_fails_too_nothing_is_tried(make_student, held_out, tmp_path, monkeypatch):
     monkeypatch.setattr("ftx_edge.exporters.pipeline.leave_float", None)
-    with pytest.raises(GateError, match=r"above the limit of -100\.00%: fp32: .*; int8: [^;]*$"):
-        export_student(make_student("cnn", "tagging"), held_out, tmp_path / "pt", language="pt", max_drop=-1)
+    monkeypatch.setattr(Agreement, "drop", 0.5)
+    with pytest.raises(GateError, match=r"above the limit of 1\.00%: fp32: .*; int8: [^;]*$"):
+        export_student(make_student("cnn", "tagging"), held_out, tmp_path / "pt", language="pt")
 
 
 def test_the_larger_package_must_keep_its_size_too(spoiled, held_out, tmp_path):
