@@ -141,23 +141,6 @@ def accuracy(predicted: Sequence[str], gold: Sequence[str]) -> Proportion:
     return Proportion.of(sum(p == g for p, g in zip(predicted, gold, strict=True)), len(gold))
 
 
-def agreement(first: ArrayLike, second: ArrayLike) -> Proportion:
-    """The share of rows where two models' most likely class is the same.
-
-    Args:
-        first, second: (N, C) distributions or logits, the same classes in the same order.
-
-    Raises:
-        ValueError: the shapes differ or are not (N, C).
-    """
-    one, other = np.asarray(first), np.asarray(second)
-    if one.shape != other.shape or one.ndim != 2:
-        raise ValueError(f"shapes {one.shape} and {other.shape}: both must be (N, C)")
-    if not len(one):
-        return Proportion.of(0, 0)
-    return Proportion.of(int((one.argmax(axis=1) == other.argmax(axis=1)).sum()), len(one))
-
-
 def label_table(predicted: Sequence[str], gold: Sequence[str]) -> tuple[LabelScore, ...]:
     """The score of each label that occurs on either side, sorted by label."""
     _same_length(predicted, gold)
@@ -179,8 +162,7 @@ def span_score(predicted: Sequence[Iterable[Span]], gold: Sequence[Iterable[Span
 
     Args:
         predicted, gold: the spans of each text. For a figure to set beside published ones both must begin and
-        end
-            with words: pass them through ``spans_to_bio`` and ``bio_to_spans``, or use ``bio_score``.
+            end with words: pass them through ``spans_to_bio`` and ``bio_to_spans``, or use ``bio_score``.
 
     Raises:
         ValueError: another number of texts on either side.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +13,6 @@ from ftx_edge.metrics import (
     Proportion,
     Score,
     accuracy,
-    agreement,
     bio_score,
     calibration,
     confusions,
@@ -49,14 +47,6 @@ def test_the_interval_of_none_or_all_or_nothing_stays_inside_zero_and_one():
 def test_the_interval_holds_the_share(n, data):
     got = Proportion.of(data.draw(st.integers(0, n)), n)
     assert 0 <= got.low <= got.value <= got.high <= 1
-
-
-def test_agreement_is_of_the_most_likely_class():
-    got = agreement([[0.6, 0.4], [0.1, 0.9], [0.3, 0.7]], [[5.0, 1.0], [2.0, 1.0], [-1.0, 0.0]])
-    assert (got.count, got.n) == (2, 3)
-    assert agreement(np.zeros((0, 2)), np.zeros((0, 2))).n == 0
-    with pytest.raises(ValueError, match="both must be"):
-        agreement([[1.0]], [[1.0, 2.0]])
 
 
 def test_each_label_has_precision_recall_and_f1_and_the_worst_confusions_come_first():

@@ -51,7 +51,7 @@ class Manifest:
         segmenter_options: what of the segmenter's library was chosen.
         min_score: below this score the label is withheld; None: never.
         provenance: hashes of teacher, mPLM and corpora, versions, seed, recipe.
-        measured: agreement and drop at export, accuracy where known.
+        measured: agreement of the student with its teacher, and of each graph with the student.
     """
 
     task: str
