@@ -22,23 +22,25 @@ _DOES = {
 _MADE = {
     False: "It was distilled by FTX-Edge from an English model, over a multilingual language model, on "
     "unlabelled text: no labelled example in this language took part.",
-    True: "It was trained by FTX-Edge on labelled text.",
+    True: "It was trained by FTX-Edge on labelled text: its teacher, in what follows, is those labels.",
 }
+_LEARNED_FROM = {False: "English and the multilingual model", True: "labels"}
 
 
 def model_card(manifest: Manifest, precisions: tuple[str, ...], parameters: int) -> str:
     """The README.md of a package, in Markdown; the same for the same manifest."""
     slots = sorted({tag[2:] for tag in manifest.tags if tag != "O"})
+    supervised = bool(manifest.provenance.get("supervised"))
     does = _DOES[manifest.task].format(labels=len(manifest.labels), slots=len(slots))
     sections = [
         _front_matter(manifest),
         f"# {manifest.language}: {manifest.task}, {manifest.architecture}, {parameters / 1e6:.1f}M parameters"
-        f"\n\nA small model that {does}. {_MADE[bool(manifest.provenance.get('supervised'))]}",
+        f"\n\nA small model that {does}. {_MADE[supervised]}",
         _usage(manifest, precisions),
         _names("Labels", manifest.labels) + _names("Span labels", slots),
-        _measured(manifest.measured),
+        _measured(manifest.measured, supervised),
         _origin(manifest.provenance),
-        _limits(manifest),
+        _limits(manifest, precisions, supervised),
     ]
     return "\n\n".join(section.strip() for section in sections if section) + "\n"
 
@@ -98,7 +100,7 @@ def _names(title: str, names: tuple[str, ...] | list[str]) -> str:
     return f"## {title}\n\n" + ", ".join(f"`{name}`" for name in names) + "\n\n"
 
 
-def _measured(measured: Mapping[str, Any]) -> str:
+def _measured(measured: Mapping[str, Any], supervised: bool) -> str:
     rows = []
     for precision, figures in measured.get("export", {}).items():
         cells = [
@@ -110,7 +112,7 @@ def _measured(measured: Mapping[str, Any]) -> str:
         [
             "## Measured at export",
             "",
-            "The graph against the student that it was made from, on unlabelled texts that were held out:",
+            "The graph against the student that it was made from, on texts that were held out:",
             "",
             "| graph | same label | same tag | span F1 | texts |",
             "|---|---|---|---|---|",
@@ -143,9 +145,11 @@ def _measured(measured: Mapping[str, Any]) -> str:
         if "agreement" in abstention:
             table += f", {abstention['agreement']:.1%} of them as the teacher does"
         table += "."
+    table += "\n\n" if supervised else "\n\nThese are agreements, not accuracies: no label was read. "
     return (
-        table + "\n\nThese are agreements, not accuracies: no label was read. `ftx-edge evaluate` measures "
-        "accuracy on labelled text, `ftx-edge benchmark latency` speed on the machine at hand."
+        table
+        + "`ftx-edge evaluate` measures accuracy on labelled text, `ftx-edge benchmark latency` speed on "
+        "the machine at hand."
     )
 
 
@@ -156,10 +160,10 @@ def _origin(provenance: Mapping[str, Any]) -> str:
     return f"## Where it came from\n\nHashes are SHA-256.\n\n```json\n{content}\n```"
 
 
-def _limits(manifest: Manifest) -> str:
+def _limits(manifest: Manifest, precisions: tuple[str, ...], supervised: bool) -> str:
     lines = [
-        "It repeats the errors and biases of the English and the multilingual model that it learned from.",
-        f"It was made for `{manifest.language}` and for text like the text it was distilled on; of other "
+        f"It repeats the errors and biases of the {_LEARNED_FROM[supervised]} that it learned from.",
+        f"It was made for `{manifest.language}` and for text like the text it learned from; of other "
         "text it still gives a label, often with a high score.",
         "It has no class for texts that belong to none"
         + (
@@ -171,8 +175,11 @@ def _limits(manifest: Manifest) -> str:
         else "Its scores are those of a network, not calibrated probabilities.",
         f"It reads the first {manifest.max_length} subwords of a text, the mark at its begin included; the "
         "rest is cut off.",
-        "The int8 graph chooses the scale of its activations a run: answers of texts in one batch may differ "
-        "a little from those of each text alone. `ftx-edge` runs each alone.",
         "Its licence follows from those of the models and the text it was made from; none is stated here.",
     ]
+    if "int8" in precisions:
+        lines.append(
+            "The int8 graph chooses the scale of its activations a run: answers of texts in one batch may "
+            "differ a little from those of each text alone. `ftx-edge` runs each alone."
+        )
     return "## What it cannot do\n\n" + "\n".join(f"- {line}" for line in lines)

@@ -193,6 +193,7 @@ def test_without_int8_the_float_graph_is_the_one_that_runs(make_student, tmp_pat
         make_student("cnn", "joint"), TEXTS, tmp_path / "pt", language="pt", int8=False, max_drop=0
     )
     assert result.int8 is None
+    assert "int8" not in (result.folder / "README.md").read_text()
     assert load(result.archive).manifest.model_file == "onnx/model.onnx"
 
 
@@ -346,6 +347,16 @@ def test_a_run_exports_every_finished_student(tmp_path, make_student):
     assert manifest.provenance["inputs"] == {"source": "cd"}
     assert manifest.measured["student"] == {"kl": 0.1, **heads, "texts": len(TEXTS)}
     assert result.latency_ms > 0
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_the_card_says_whether_labels_were_read(tmp_path, make_student, supervised):
+    run = write_run(tmp_path, make_student("static", "joint"), "pt", supervised=supervised)
+    (result,) = export(run, max_drop=1)
+    card = (result.folder / "README.md").read_text()
+    assert ("its teacher, in what follows, is those labels" in card) == supervised
+    assert ("errors and biases of the labels that it learned from" in card) == supervised
+    assert ("no label was read" in card) != supervised
 
 
 @pytest.mark.parametrize(
