@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ftx_edge.data import read_utterances
-from ftx_edge.errors import FtxError, UsageError
+from ftx_edge.errors import FtxError, GateError, UsageError
 from ftx_edge.exporters.pipeline import ExportResult, export_student
 from ftx_edge.recipe import Recipe
 from ftx_edge.runs import RunLayout
@@ -55,7 +55,7 @@ def export(
     layout = RunLayout(Path(run))
     record = layout.read_record()
     finished = layout.languages()
-    chosen = [languages] if isinstance(languages, str) else list(languages or finished)
+    chosen = [languages] if isinstance(languages, str) else list(dict.fromkeys(languages or finished))
     if unknown := sorted(set(chosen) - set(finished)):
         raise UsageError(
             f"{run} has no finished student of {', '.join(unknown)}; it has: {', '.join(finished) or 'none'}"
@@ -63,12 +63,12 @@ def export(
     if not chosen:
         raise UsageError(f"{run} has no finished student: run ftx-edge distill on it first")
     recipe = Recipe.read(layout.recipe)
-    results = []
+    results: list[ExportResult] = []
     for language in chosen:
         stage = record["stages"][f"students/{language}"]
         held_out = _held_out(layout.held_out(language))
-        results.append(
-            export_student(
+        try:
+            result = export_student(
                 layout.student(language),
                 [utterance.text for utterance in held_out],
                 layout.package(language) if out is None else Path(out) / language,
@@ -93,7 +93,12 @@ def export(
                 },
                 measured={"student": _student_figures(stage, len(held_out))},
             )
-        )
+        except GateError as error:
+            if len(chosen) == 1:
+                raise
+            before = ", ".join(result.language for result in results) or "none"
+            raise GateError(f"{language}: {error}; packages written before it: {before}") from error
+        results.append(result)
     return results
 
 

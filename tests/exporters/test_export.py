@@ -254,6 +254,20 @@ def test_a_folder_with_something_else_is_not_replaced(make_student, tmp_path):
     assert contents(tmp_path) == {"letters.txt": b"dear"}
 
 
+def test_where_one_of_several_fails_it_is_named_and_so_are_those_that_were_written(
+    make_student, tmp_path, ftx
+):
+    run = write_run(tmp_path, make_student("static", "joint"), "de")
+    shutil.copytree(make_student("cnn", "joint"), run / "students" / "pt")
+    shutil.copy(run / "students" / "de" / "heldout.jsonl", run / "students" / "pt")
+    (run / "run.json").write_text(json.dumps({"stages": {"students/de": {}, "students/pt": {}}}))
+    small = export(run, "de", max_drop=1)[0].size
+    outcome = ftx("export", run, "--max-drop", 1, "--max-size", small)
+    assert outcome.code == 1
+    assert outcome.error.startswith("pt: the package would have")
+    assert outcome.error.endswith("nothing was written; packages written before it: de")
+
+
 @pytest.mark.parametrize("option", ["max_drop", "min_score", "min_agreement"])
 @pytest.mark.parametrize("share", [float("nan"), -0.1, 1.5])
 def test_a_share_that_is_none_is_refused(make_student, tmp_path, option, share):
