@@ -32,7 +32,6 @@ from ftx_edge.errors import UsageError
 from ftx_edge.mplm.model import MultilingualModel, default_prefix, load_encoder, load_tokenizer
 from ftx_edge.recipe import Recipe
 from ftx_edge.recipe_tables import StepRecipe
-from ftx_edge.students.config import StudentConfig
 from ftx_edge.students.model import build_student
 from ftx_edge.teachers import open_teacher
 from ftx_edge.teachers.model import Encode, ModelTeacher
@@ -177,8 +176,8 @@ def _mplm(recipe: Recipe, labels: tuple[str, ...]) -> _Learner:
 def _student(recipe: Recipe, labels: tuple[str, ...], texts: Sequence[str], language: str) -> _Learner:
     settings = replace(recipe.student, max_length=PADDED_TO)
     tokenizer = train_tokenizer(texts, lang=language, vocab_size=settings.vocab_size, max_length=PADDED_TO)
-    sizes = {name: value for name, value in asdict(settings).items() if name not in ("init", "vocab_size")}
-    student = build_student(StudentConfig(vocab_size=tokenizer.get_vocab_size(), labels=labels, **sizes))
+    config = settings.config(vocab_size=tokenizer.get_vocab_size(), labels=labels, tags=())
+    student = build_student(config)
     return _Learner(student, lambda batch, _words: encode(tokenizer, batch), 0, labels)
 
 

@@ -98,10 +98,10 @@ class RunLayout:
         stages = self.read_record()["stages"] if self.record.is_file() else {}
         return sorted(k.removeprefix("students/") for k in stages if k.startswith("students/"))
 
-    def finished(self, stage: str) -> dict[str, Any] | None:
-        """What was measured at a stage; None where it is not done, or its model is gone."""
+    def finished(self, stage: str, *, needed: bool = True) -> dict[str, Any] | None:
+        """What was measured at a stage; None where it is not done, or its model is gone and needed."""
         figures = self.read_record()["stages"].get(stage)
-        return figures if (self.root / stage / "model.safetensors").is_file() else None
+        return figures if not needed or (self.root / stage / "model.safetensors").is_file() else None
 
     def read_record(self) -> dict[str, Any]:
         """``run.json``; raises FtxError where the folder is no run."""

@@ -71,7 +71,9 @@ def distill(
             run.progress.note(
                 f"{corpus.lang}: {len(corpus.train)} utterances to learn from are few: expect little of it"
             )
-    mplm = run.finished("mplm") or step1(run)
+    # Whoever deleted an mPLM when all its students were done does not want it again.
+    needed = any(run.layout.finished(f"students/{lang}") is None for lang in run.targets)
+    mplm = run.finished("mplm", needed=needed) or step1(run)
     students = {}
     for lang, corpus in run.targets.items():
         students[lang] = run.finished(f"students/{lang}") or step2(run, corpus)

@@ -171,9 +171,9 @@ class Run:
             prepare=prepare,
         ).run()
 
-    def finished(self, stage: str) -> FitResult | None:
-        """How a stage ended that was done before."""
-        figures = self.layout.finished(stage)
+    def finished(self, stage: str, *, needed: bool = True) -> FitResult | None:
+        """How a stage ended that was done before; ``needed`` as in `RunLayout.finished`."""
+        figures = self.layout.finished(stage, needed=needed)
         if figures is None:
             return None
         self.progress.note(f"{stage}: done before")

@@ -21,7 +21,7 @@ from ftx_edge.students.transformer import TransformerEncoder
 
 Encoder = TransformerEncoder | BiLSTMEncoder | CNNEncoder | StaticEncoder
 T = TypeVar("T")
-_CURE = "copy the student again, or distil it into another folder"
+_CURE = "copy the student again, or delete its folder and repeat ftx-edge distill"
 ENCODERS: dict[str, type[Encoder]] = {
     "transformer": TransformerEncoder,
     "bilstm": BiLSTMEncoder,

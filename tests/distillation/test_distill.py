@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -155,6 +157,20 @@ def test_a_finished_run_is_not_done_again(finished, recipe, progress, contents):
     assert progress.notes[-2:] == ["mplm: done before", "students/pt: done before"]
     assert (again.mplm, again.students) == (result.mplm, result.students)
     assert contents(layout.root) == before
+
+
+def test_a_student_that_is_gone_is_made_again_and_an_mplm_only_where_it_is_needed(
+    finished, recipe, tmp_path, contents, progress
+):
+    root = Path(shutil.copytree(finished[0].root, tmp_path / "run"))
+    before = contents(root / "students")
+    shutil.rmtree(root / "students" / "pt")
+    distill(recipe(), root)
+    assert contents(root / "students") == before
+    shutil.rmtree(root / "mplm")
+    assert distill(recipe(), root, progress=progress).mplm == finished[1].mplm
+    assert "mplm: done before" in progress.notes
+    assert not (root / "mplm").exists()
 
 
 def test_a_run_of_another_recipe_is_refused(finished, recipe, contents):
