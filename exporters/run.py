@@ -109,7 +109,7 @@ def _student_figures(stage: Mapping[str, Any], held_out: int) -> dict[str, Any]:
     )
     heads = {name: kept[name] for name in ("label_agreement", "tag_agreement") if name in kept}
     figures = {"kl": stage.get("loss"), **(heads or {"agreement": stage.get("agreement")}), "texts": held_out}
-    return {name: value for name, value in figures.items() if value is not None}
+    return {name: round(value, 4) for name, value in figures.items() if value is not None}
 
 
 def _held_out(path: Path) -> list[Utterance]:
