@@ -81,7 +81,12 @@ def distill_cli(
         float | None, typer.Option(help="Passes over the text, in both steps.", rich_help_panel=_HOW)
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, help="Most updates, in each step.", rich_help_panel=_HOW)
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most updates, in each step; those of the learning-rate range test come on top.",
+            rich_help_panel=_HOW,
+        ),
     ] = None,
     reuse: Annotated[
         Path | None,
