@@ -1,4 +1,4 @@
-# make demo [LANG=de]   the whole way once: distil, export, predict, evaluate, benchmark (runs/demo)
+# make demo [LANG=de]   the whole way once: distil, export, predict, evaluate, benchmark (runs/demo, runs/demo-de)
 # make test             build the wheel, install it, test it from outside this folder   [ARGS='-k predict']
 # make lint             ruff and mypy
 # make docs             is the command reference in docs/ what the program says?        [WRITE=1 rewrites it]
@@ -58,7 +58,8 @@ help:
 
 # -P: the folder ftx_edge of this directory must not hide the installed package.
 demo: .venv/.wheel
-	@env -u LANG $(PY) -P -m ftx_edge.benchmarks.demo --lang $(DEMO_LANG) --out runs/demo
+	@env -u LANG $(PY) -P -m ftx_edge.benchmarks.demo --lang $(DEMO_LANG) \
+	  --out runs/demo$(patsubst %,-%,$(filter-out pt,$(DEMO_LANG)))
 
 test: .venv/.wheel .venv-bare/.wheel
 	@outside=$$(mktemp -d) && trap 'rm -rf "$$outside"' EXIT && cd "$$outside" && \

@@ -77,7 +77,8 @@ def run_demo(out: Path, *, lang: str = TRANSLATED, progress: Progress | None = N
     """Train, distil, export, evaluate and time; ``out`` gets the run, packages, report and picture.
 
     Args:
-        out: run folder; what is done in it is not done again. The source models go beside it.
+        out: run folder, of one language; what is done in it is not done again. The source models, which all
+            languages share, go beside it.
         lang: one of ``LANGUAGES`` other than English.
         progress: is told of every stage.
 
@@ -90,7 +91,7 @@ def run_demo(out: Path, *, lang: str = TRANSLATED, progress: Progress | None = N
     if lang not in LANGUAGES or lang == "en":
         others = ", ".join(code for code in LANGUAGES if code != "en")
         raise UsageError(f"the demo corpus has no target language {lang!r}: one of {others}")
-    since, sources = time.monotonic(), out.with_name(f"{out.name}-source")
+    since, sources = time.monotonic(), out.with_name("demo-source")
     classifier, tagger = (_source(sources / task, task, progress) for task in SOURCES)
 
     recipe = demo_recipe(lang, classifier, tagger)
