@@ -161,10 +161,11 @@ def _origin(provenance: Mapping[str, Any]) -> str:
 
 
 def _limits(manifest: Manifest, precisions: tuple[str, ...], supervised: bool) -> str:
+    gives = "gives a label, often with a high score" if manifest.labels else "marks spans"
     lines = [
         f"It repeats the errors and biases of the {_LEARNED_FROM[supervised]} that it learned from.",
         f"It was made for `{manifest.language}` and for text like the text it learned from; of other "
-        "text it still gives a label, often with a high score.",
+        f"text it still {gives}.",
         "It has no class for texts that belong to none"
         + (
             "; `min_score` withholds labels below a score."
