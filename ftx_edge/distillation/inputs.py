@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ftx_edge.distillation.corpus import Corpus, read_corpus
 from ftx_edge.distillation.ensemble import OneForEachHead
-from ftx_edge.distillation.source_teachers import ask_recorded, open_teachers
+from ftx_edge.distillation.source_teachers import ask_recorded, one_for_each_head, open_each
 from ftx_edge.distillation.student import mplm_tokenizer, student_config
 from ftx_edge.errors import UsageError
 from ftx_edge.files import sha256_of, sha256_of_text
@@ -52,7 +52,8 @@ def read_inputs(recipe: Recipe, *, device: str) -> Inputs:
         FtxError: a model cannot be loaded.
     """
     recipe.check()
-    teachers = open_teachers(recipe, device=device)
+    classifiers, taggers = open_each(recipe, device=device)
+    teachers = one_for_each_head(recipe, classifiers, taggers)
 
     def corpus(lang: str, path: str) -> Corpus:
         return read_corpus(
@@ -66,7 +67,7 @@ def read_inputs(recipe: Recipe, *, device: str) -> Inputs:
 
     source = corpus(SOURCE_LANGUAGE, recipe.data.source)
     targets = {lang: corpus(lang, path) for lang, path in recipe.data.targets.items()}
-    ask_recorded(recipe, source)
+    ask_recorded(classifiers, taggers, source)
     student_config(recipe, vocab_size=1, labels=teachers.labels, tags=teachers.tags)
     load_config(recipe.mplm.name)
     if recipe.student.init in TRIMMED:

@@ -8,25 +8,24 @@ from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.ensemble import OneForEachHead, averaged
 from ftx_edge.errors import DataError, UsageError
 from ftx_edge.recipe import Recipe
+from ftx_edge.soft_labels import Teacher
 from ftx_edge.teachers import open_teacher
 
-
-def ask_recorded(recipe: Recipe, source: Corpus) -> None:
-    """Raise DataError where a recorded teacher has no answer to an English text: hours before it is asked."""
-    teacher, more = recipe.teacher, recipe.ensemble
-    texts = (*source.train, *source.held_out)
-    for spec in (teacher.label, *more.labels):
-        if spec.startswith("recorded:"):
-            open_teacher(spec).soft_labels(texts)
-    for spec in (teacher.tag, *more.tags):
-        if spec.startswith("recorded:"):
-            open_teacher(spec, tagging=True).soft_tags(texts, ())
+Named = list[tuple[str, Teacher]]
+"""Teachers with what the recipe calls them."""
 
 
 def open_teachers(recipe: Recipe, *, device: str) -> OneForEachHead:
-    """Open what ``[teacher]`` names; raises UsageError where it has not the head that is asked for.
+    """`open_each`, as one teacher."""
+    return one_for_each_head(recipe, *open_each(recipe, device=device))
 
-    A corpus that is not there is a DataError, raised first.
+
+def open_each(recipe: Recipe, *, device: str) -> tuple[Named, Named]:
+    """Open the classifiers and the taggers that ``[teacher]`` and ``[ensemble]`` name.
+
+    Raises:
+        UsageError: one has not the head that is asked for.
+        DataError: a corpus is not there; raised first.
     """
     # Before a model is looked for, perhaps on a hub: a mistyped file is found out at once.
     for path in (recipe.data.source, *recipe.data.targets.values()):
@@ -38,7 +37,23 @@ def open_teachers(recipe: Recipe, *, device: str) -> OneForEachHead:
     for spec, classifier in classifiers:
         if not classifier.labels:
             raise UsageError(f"teacher.label {spec} is a tagger: name it teacher.tag (--tag-teacher)")
+    return classifiers, taggers
+
+
+def one_for_each_head(recipe: Recipe, classifiers: Named, taggers: Named) -> OneForEachHead:
+    """The source model as step 1 asks it; raises UsageError where several cannot be averaged."""
     alignment = recipe.alignment
     label = averaged(classifiers, head="labels", alignment=alignment) if classifiers else None
     tag = averaged(taggers, head="tags", alignment=alignment) if taggers else None
     return OneForEachHead(label, tag)
+
+
+def ask_recorded(classifiers: Named, taggers: Named, source: Corpus) -> None:
+    """Raise DataError where a recorded teacher has no answer to an English text: hours before it is asked."""
+    texts = (*source.train, *source.held_out)
+    for spec, classifier in classifiers:
+        if spec.startswith("recorded:"):
+            classifier.soft_labels(texts)
+    for spec, tagger in taggers:
+        if spec.startswith("recorded:"):
+            tagger.soft_tags(texts, ())
