@@ -129,8 +129,8 @@ def open_contents(path: str | os.PathLike[str]) -> Iterator[Contents]:
 
         try:
             archive = zipfile.ZipFile(root)
-        # NotImplementedError is what zipfile says of kinds of archive that it does not read.
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        # RuntimeError and its kinds are what zipfile says of archives that it does not read.
+        except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
             raise PackageError(
                 f"{where}: neither a package folder nor a whole .ftx file ({error}): copy it again"
             ) from None
