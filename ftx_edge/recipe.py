@@ -28,8 +28,27 @@ from ftx_edge.recipe_tables import (
 ALIGNMENTS = ("character-bridge", "first-subword")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-_NOT_USED = ("english = 0.0", "priors = 0.0", "sample = 0.0", "spare_pieces = 0", "tag_weight = 0.4")
+_NOT_USED = (
+    "context = 0.0",
+    "english = 0.0",
+    "priors = 0.0",
+    "sample = 0.0",
+    'similarity = "cosine"',
+    "spare_pieces = 0",
+    "tag_propagation = 0.5",
+    "tag_weight = 0.4",
+)
 """Fields that are younger than runs which go on without them."""
+_WITHOUT_NEIGHBOURS: dict[str, Any] = {
+    "naive": "heads",
+    "neighbours": 16,
+    "similarity": "cosine",
+    "context": 0.0,
+    "tag_propagation": 0.5,
+    "tag_weight": 0.4,
+    "priors": 0.0,
+}
+"""What stands for the fields of ``balance`` that nothing reads where no neighbours are asked."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +155,7 @@ class Recipe:
         idle += ["augment"] * (self.augment.share == 0 and self.augment.english == 0)
         idle += ["ensemble"] * (self.ensemble == EnsembleRecipe())
         idle += ["translation"] * (self.translation == TranslationRecipe())
-        read = {"naive": self.naive} if balanced else {"naive": "heads", "priors": 0.0}
+        read = {"naive": self.naive} if balanced else _WITHOUT_NEIGHBOURS
         balance = dataclasses.replace(self.balance, **read)
         recipe = dataclasses.replace(self, device="auto", data=data, balance=balance)
         blocks = []

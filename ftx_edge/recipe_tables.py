@@ -16,6 +16,7 @@ INITS = ("random", "mplm", "mplm-embeddings", "mplm-layers")
 TRIMMED = ("mplm", "mplm-layers")
 """Where the student's pieces are the mPLM's."""
 BALANCES = ("none", "neighbours", "translations")
+SIMILARITIES = ("cosine", "csls")
 AUGMENTATIONS = ("drop", "mask", "crop", "mix", "translate", "round-trip", "paraphrase", "switch")
 _TRANSLATING = {
     "there": ("round-trip", "switch"),
@@ -154,9 +155,13 @@ class BalanceRecipe:
         neighbours: how many English utterances (words, for tags) each target utterance (word) asks.
         temperature: of the softmax over their cosines; also that of words over those of their translation.
         layer: of the mPLM whose states stand for words; 0 takes two thirds of its depth.
-        propagation: share of what target utterances (words) hear from each other rather than from English.
+        similarity: how near English utterances (words) are: ``cosine``, or ``csls``: less for those that are
+            near to everything.
+        context: share of whole utterances' closeness in that of their words, 0 to 1.
+        propagation: share of what target utterances hear from each other rather than from English.
+        tag_propagation: the same for words.
         weight: of the neighbours in the mixture with the mPLM; 1 leaves the mPLM out.
-        tag_weight: the same for tags: words have less telling neighbours than utterances.
+        tag_weight: the same for tags.
         priors: how far the mixture is moved to the label mix of the English text, 0 to 1; 0 where people ask
             for other things in the target language.
         naive: the mPLM that learns from English alone, for the mixture: ``heads``, its heads alone, on the
@@ -170,12 +175,15 @@ class BalanceRecipe:
     """
 
     method: str = "neighbours"
-    neighbours: int = 16
+    neighbours: int = 32
     temperature: float = 0.05
     layer: int = 0
+    similarity: str = "csls"
+    context: float = 0.5
     propagation: float = 0.5
+    tag_propagation: float = 0.0
     weight: float = 0.67
-    tag_weight: float = 0.4
+    tag_weight: float = 0.67
     priors: float = 0.5
     naive: str = "auto"
     rounds: int = 1
@@ -187,10 +195,11 @@ class BalanceRecipe:
         """Raise UsageError for what cannot work."""
         one_of("balance.method", self.method, BALANCES)
         one_of("balance.naive", self.naive, NAIVES)
+        one_of("balance.similarity", self.similarity, SIMILARITIES)
         for what in ("neighbours", "temperature", "rounds"):
             if getattr(self, what) <= 0:
                 raise UsageError(f"balance.{what} must be above 0, not {getattr(self, what)}")
-        for what in ("propagation", "weight", "tag_weight", "priors"):
+        for what in ("context", "propagation", "tag_propagation", "weight", "tag_weight", "priors"):
             if not 0 <= getattr(self, what) <= 1:
                 raise UsageError(f"balance.{what} {getattr(self, what)}: a share between 0 and 1")
         if self.layer < 0 or self.epochs < 0:

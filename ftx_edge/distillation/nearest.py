@@ -13,6 +13,8 @@ SMALLEST = 1e-5
 """No teacher is surer than this that a label is wrong: a geometric mean must not be decided by one zero."""
 QUERIES = 512
 KEYS = 65_536
+HUB_NEIGHBOURS = 10
+"""As in the paper of CSLS; 5 to 50 do about the same."""
 PASSES = 3
 """How often labels are passed on between neighbours; further passes change little."""
 FAISS_FROM = 200_000
@@ -24,6 +26,7 @@ def nearest(
     keys: NDArray[np.float32],
     count: int,
     *,
+    less: NDArray[np.float32] | None = None,
     device: torch.device | str = "cpu",
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The ``count`` rows of ``keys`` with the largest inner product with each query; exact, in batches.
@@ -35,11 +38,15 @@ def nearest(
         queries: float32 (Q, H); of length 1 for cosines.
         keys: float32 (N, H), likewise.
         count: how many; all, if there are fewer keys.
+        less: float32 (N,), taken from all products with each key.
         device: where to multiply.
 
     Returns:
         indices int64 (Q, k) and products float32 (Q, k), the largest first.
     """
+    if less is not None:
+        queries = np.hstack([queries, np.ones((len(queries), 1), np.float32)])
+        keys = np.hstack([keys, -less[:, None]])
     count = min(count, len(keys))
     if len(keys) >= FAISS_FROM and (found := _nearest_by_faiss(queries, keys, count)) is not None:
         return found
@@ -80,6 +87,27 @@ def _nearest_by_faiss(
     index.nprobe = max(8, cells // 16)
     products, indices = index.search(queries, count)
     return indices.astype(np.int64), products.astype(np.float32)
+
+
+def hubness(
+    keys: NDArray[np.float32], queries: NDArray[np.float32], *, device: torch.device | str = "cpu"
+) -> NDArray[np.float32]:
+    """How near each key is to queries in general: half its mean cosine with its ``HUB_NEIGHBOURS`` nearest.
+
+    In spaces of many dimensions some points are near to everything. Cosines less this rank keys as CSLS does
+    (Conneau et al. 2018, "Word Translation Without Parallel Data", eq. 3): twice the cosine less the mean
+    cosines of both sides, of which the query's is the same for all keys.
+
+    Args:
+        keys: float32 (N, H), rows of length 1.
+        queries: float32 (Q, H), likewise.
+        device: where to multiply.
+
+    Returns:
+        float32 (N,).
+    """
+    _, cosines = nearest(keys, queries, HUB_NEIGHBOURS, device=device)
+    return (cosines.mean(axis=1) / 2).astype(np.float32)
 
 
 def centred(vectors: NDArray[np.float32], centre: NDArray[np.float32]) -> NDArray[np.float32]:

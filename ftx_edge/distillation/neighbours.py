@@ -5,7 +5,8 @@ Step 1 on English alone leaves the mPLM much better in English than elsewhere. T
 1, the unlabelled English utterances that lie nearest to an unlabelled target utterance mean about the same,
 and the source model has already said what they are. Their soft labels, averaged by closeness, are a
 distribution for the target utterance; so are, a word at a time, those of the nearest English words in
-context. Within one language closeness is more reliable than across two, so the utterances then pass part of
+context. Some English texts lie near to everything, and are heard the less for it (CSLS, Conneau et al. 2018).
+Within one language closeness is more reliable than across two, so the utterances then pass part of
 what they were told on to their neighbours (label propagation, Zhou et al. 2004). What the naively distilled
 mPLM itself says of the text errs otherwise, and the geometric mean of both is better than either.
 
@@ -15,7 +16,7 @@ label is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -28,6 +29,7 @@ from ftx_edge.distillation.nearest import (
     SMALLEST,
     centred,
     geometric_mean,
+    hubness,
     nearest,
     neighbour_distributions,
     propagate,
@@ -47,6 +49,7 @@ class LabelledSource:
         words: their words; needed for tags.
         labels: the source classifier's soft labels, or None.
         tags: the source tagger's, or None.
+        context: share of their texts' closeness in that of words, 0 to 1.
     """
 
     space: Space
@@ -54,11 +57,12 @@ class LabelledSource:
     words: tuple[WordSpans, ...] | None
     labels: SoftLabels | None
     tags: SoftTags | None
+    context: float = 0.0
 
     @cached_property
     def fingerprint(self) -> str:
         """Changes with the space, the texts, or what is said of them."""
-        parts = [self.space.fingerprint, *self.texts]
+        parts = [self.space.fingerprint, str(self.context), *self.texts]
         for found in (self.labels, self.tags):
             parts.append("" if found is None else sha256(found.probs.tobytes()).hexdigest())
         return sha256_of_text(*parts)
@@ -71,14 +75,32 @@ class LabelledSource:
 
     @cached_property
     def word_vectors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(M, H), centred, of length 1; and the tag distributions (M, K) of those words."""
+        """Places as of ``word_places`` (M, H'), and the tag distributions (M, K) of those words."""
         assert self.words is not None
         assert self.tags is not None
         found = self.space.words(self.texts, self.words)
         probs, weight = tags_of_words(self.tags, self.words)
         told = weight[found.seen] > 0
-        vectors = centred(found.vectors, found.vectors.mean(axis=0))
-        return vectors[told], probs[found.seen][told]
+        return self.word_places(found, lambda: self.text_vectors)[told], probs[found.seen][told]
+
+    def word_places(
+        self, words: WordVectors, texts: Callable[[], NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Where the words of a corpus lie: rows (M, H') of length 1.
+
+        Their products are those of the words' vectors, centred, and in part (``context``) those of the
+        texts that they stand in: what a word is called depends on what the text asks for.
+
+        Args:
+            words: of N texts.
+            texts: gives (N, H), the texts' vectors, centred, of length 1; asked where there is ``context``.
+        """
+        places = centred(words.vectors, words.vectors.mean(axis=0))
+        if not self.context:
+            return places
+        around = np.repeat(texts(), np.diff(words.splits), axis=0)
+        both = np.hstack([np.sqrt(1 - self.context) * places, np.sqrt(self.context) * around])
+        return both.astype(np.float32)
 
 
 class NeighbourTeacher:
@@ -91,6 +113,8 @@ class NeighbourTeacher:
         neighbours: how many are asked.
         temperature: of the softmax over their cosines.
         propagation: share of the neighbours in the language itself, 0 to 1.
+        tag_propagation: the same for words.
+        similarity: what is near in English: ``cosine``, or ``csls``, which finds fewer hubs.
     """
 
     def __init__(
@@ -102,13 +126,15 @@ class NeighbourTeacher:
         neighbours: int,
         temperature: float,
         propagation: float = 0.0,
+        tag_propagation: float = 0.0,
+        similarity: str = "csls",
     ) -> None:
         self.source, self.neighbours, self.temperature = source, neighbours, temperature
-        self.propagation = propagation
+        self.propagation, self.tag_propagation, self.similarity = propagation, tag_propagation, similarity
         self.labels = source.labels.labels if source.labels else ()
         self.tags = source.tags.tags if source.tags else ()
         self._texts, self._words = tuple(texts), words
-        settings = f"{neighbours} {temperature} {propagation}"
+        settings = f"{neighbours} {temperature} {propagation} {tag_propagation} {similarity}"
         self.fingerprint = sha256_of_text("neighbours", source.fingerprint, settings, *self._texts)
 
     def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -147,30 +173,47 @@ class NeighbourTeacher:
     def _text_labels(self) -> NDArray[np.float32]:
         own, centre = self._text_vectors
         vectors = centred(own, centre)
-        return self._propagated(vectors, self._from_source(vectors))
+        return self._propagated(vectors, self._from_source(vectors), self.propagation)
 
     @cached_property
     def _word_tags(self) -> NDArray[np.float32]:
-        vectors = self._word_vectors.vectors
-        vectors = centred(vectors, vectors.mean(axis=0))
-        return self._propagated(vectors, self._heard(vectors, *self.source.word_vectors))
+        vectors = self.source.word_places(self._word_vectors, lambda: centred(*self._text_vectors))
+        keys, tags = self.source.word_vectors
+        said = self._heard(vectors, keys, tags, less=self._hubness(keys, vectors))
+        return self._propagated(vectors, said, self.tag_propagation)
 
     def _from_source(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         assert self.source.labels is not None
-        return self._heard(vectors, self.source.text_vectors, self.source.labels.probs)
+        keys = self.source.text_vectors
+        return self._heard(vectors, keys, self.source.labels.probs, less=self._text_hubness)
 
     def _heard(
-        self, queries: NDArray[np.float32], keys: NDArray[np.float32], labels: NDArray[np.float32]
+        self,
+        queries: NDArray[np.float32],
+        keys: NDArray[np.float32],
+        labels: NDArray[np.float32],
+        *,
+        less: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """What the nearest of ``keys`` say."""
-        found = nearest(queries, keys, self.neighbours, device=self.source.space.device)
+        found = nearest(queries, keys, self.neighbours, less=less, device=self.source.space.device)
         return neighbour_distributions(*found, labels, self.temperature)
 
-    def _propagated(self, vectors: NDArray[np.float32], labels: NDArray[np.float32]) -> NDArray[np.float32]:
-        if not self.propagation:
+    @cached_property
+    def _text_hubness(self) -> NDArray[np.float32] | None:
+        """Of the English texts among those of the corpus."""
+        return self._hubness(self.source.text_vectors, centred(*self._text_vectors))
+
+    def _hubness(self, keys: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        return hubness(keys, queries, device=self.source.space.device) if self.similarity == "csls" else None
+
+    def _propagated(
+        self, vectors: NDArray[np.float32], labels: NDArray[np.float32], share: float
+    ) -> NDArray[np.float32]:
+        if not share:
             return labels
         found = nearest(vectors, vectors, self.neighbours + 1, device=self.source.space.device)
-        return propagate(labels, *found, share=self.propagation, temperature=self.temperature)
+        return propagate(labels, *found, share=share, temperature=self.temperature)
 
     @cached_property
     def _text_vectors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -112,7 +112,8 @@ class Run:
     def labelled_source(self) -> LabelledSource:
         """What the neighbours of target text are looked for in."""
         train, _ = self.english
-        return LabelledSource(self.space, train.texts, train.words, train.labels, train.tags)
+        context = self.recipe.balance.context
+        return LabelledSource(self.space, train.texts, train.words, train.labels, train.tags, context)
 
     def labelled(self, corpus: Corpus, teacher: Teacher) -> tuple[Labelled, Labelled]:
         """The training and the held-out texts with the teacher's distributions, from the cache if there."""

@@ -62,6 +62,8 @@ def mixture(run: Run, corpus: Corpus, mplm: Teacher | None) -> Teacher:
         neighbours=balance.neighbours,
         temperature=balance.temperature,
         propagation=balance.propagation,
+        tag_propagation=balance.tag_propagation,
+        similarity=balance.similarity,
     )
     if mplm is not None:
         said = MixedTeacher(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ pytest.importorskip("torch")
 import torch
 
 from ftx_edge.distillation import nearest as module
-from ftx_edge.distillation.nearest import geometric_mean, nearest, neighbour_distributions, propagate
+from ftx_edge.distillation.nearest import geometric_mean, hubness, nearest, neighbour_distributions, propagate
 from ftx_edge.distillation.neighbours import LabelledSource, MixedTeacher, NeighbourTeacher, tags_of_words
 from ftx_edge.mplm.model import load_tokenizer
 from ftx_edge.mplm.space import Space, WordVectors, word_of_pieces
@@ -76,6 +78,47 @@ def test_the_search_is_exact_across_batches(monkeypatch, keys):
     expected = np.argsort(-whole, axis=1)[:, :6]
     np.testing.assert_array_equal(indices, expected)
     np.testing.assert_allclose(products, np.take_along_axis(whole, expected, 1), atol=1e-5)
+
+
+def test_what_is_near_to_everything_is_nearest_to_nothing():
+    # The first key lies between the others; each query is a little nearer to it than to its own key.
+    keys = np.array([[1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=np.float32)
+    queries = np.array([[3, 2, 1], [1, 3, 2], [2, 1, 3]], dtype=np.float32)
+    keys, queries = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (keys, queries))
+    assert nearest(queries, keys, 1)[0].ravel().tolist() == [0, 0, 0]
+    indices, products = nearest(queries, keys, 4, less=hubness(keys, queries))
+    assert indices[:, 0].tolist() == [1, 2, 3]
+    mean = (keys @ queries.T).mean(axis=1)
+    np.testing.assert_allclose(products[0], np.sort((queries @ keys.T)[0] - mean / 2)[::-1], atol=1e-6)
+
+
+def test_csls_hears_another_english_text_than_the_cosine(monkeypatch):
+    monkeypatch.setattr(module, "HUB_NEIGHBOURS", 2)
+    places = {"hub": (5, 5), "light": (9, 1), "music": (1, 9), "luz": (6, 4), "canção": (4, 6)}
+
+    class Plane:
+        fingerprint, device = "plane", torch.device("cpu")
+
+        def texts(self, texts):
+            """A text with a minus lies opposite: the mean of all is 0."""
+            return np.array(
+                [np.multiply(places[t.strip("-")], -1 if t[0] == "-" else 1) for t in texts], "f4"
+            )
+
+    english = ("hub", "light", "music", "-hub", "-light", "-music")
+    known = LabelledSource(Plane(), english, None, SoftLabels(english, np.eye(6, dtype=np.float32)), None)
+    said = {}
+    for similarity in ("cosine", "csls"):
+        teacher = NeighbourTeacher(
+            known,
+            ("luz", "canção", "-luz", "-canção"),
+            None,
+            neighbours=1,
+            temperature=0.05,
+            similarity=similarity,
+        )
+        said[similarity] = [english[i] for i in teacher.soft_labels(["luz", "canção"]).argmax(axis=1)]
+    assert said == {"cosine": ["hub", "hub"], "csls": ["light", "music"]}
 
 
 def test_faiss_finds_what_the_exact_search_finds(monkeypatch):
@@ -156,13 +199,31 @@ def test_target_words_get_the_tags_of_what_means_the_same_in_context():
     assert offsets.tolist() == [[0, 1], [2, 5], [6, 13]]
 
 
+@pytest.mark.parametrize(("context", "different"), [(0.0, 1), (0.5, 2)])
+def test_the_text_around_a_word_decides_among_the_neighbours_of_the_word(context, different):
+    english, portuguese = ("kitchen light", "kitchen song"), ("luz cozinha", "canção cozinha")
+    units = [
+        (np.array(spans(english[0])), np.array([[0.1, 0.8, 0.1], [1, 0, 0]], np.float32)),
+        (np.array(spans(english[1])), np.array([[0.7, 0.2, 0.1], [1, 0, 0]], np.float32)),
+    ]
+    tags = SoftTags.join(TAGS, units)
+    known = LabelledSource(WordSpace(), english, tuple(map(spans, english)), None, tags, context)
+    found = NeighbourTeacher(
+        known, portuguese, tuple(map(spans, portuguese)), neighbours=2, temperature=0.05, similarity="cosine"
+    )
+    probs = found.soft_tags(portuguese, tuple(map(spans, portuguese))).probs
+    kitchens = probs[[1, 3], TAGS.index("B-room")]
+    assert len({round(float(prob), 2) for prob in kitchens}) == different
+    assert kitchens[0] >= kitchens[1]
+
+
 def test_the_fingerprint_follows_everything_that_the_answer_depends_on():
     probs = np.full((3, 2), 0.5, dtype=np.float32)
     other = probs + np.array([0.1, -0.1], dtype=np.float32)
 
-    def teacher(probs=probs, texts=PORTUGUESE, neighbours=2, temperature=0.05):
-        known = source(SoftLabels(("a", "b"), probs))
-        return NeighbourTeacher(known, texts, None, neighbours=neighbours, temperature=temperature)
+    def teacher(probs=probs, texts=PORTUGUESE, context=0.0, **settings):
+        known = replace(source(SoftLabels(("a", "b"), probs)), context=context)
+        return NeighbourTeacher(known, texts, None, **{"neighbours": 2, "temperature": 0.05, **settings})
 
     different = {
         teacher().fingerprint,
@@ -170,8 +231,12 @@ def test_the_fingerprint_follows_everything_that_the_answer_depends_on():
         teacher(texts=PORTUGUESE[:2]).fingerprint,
         teacher(neighbours=3).fingerprint,
         teacher(temperature=0.1).fingerprint,
+        teacher(propagation=0.5).fingerprint,
+        teacher(tag_propagation=0.5).fingerprint,
+        teacher(similarity="cosine").fingerprint,
+        teacher(context=0.5).fingerprint,
     }
-    assert len(different) == 5
+    assert len(different) == 9
     assert teacher().fingerprint == teacher().fingerprint
 
 
