@@ -89,7 +89,9 @@ def read_numbered(
         if partition is None or part == partition:
             numbered.append((line, utterance))
     if not numbered and unusable:
-        raise unusable[0]
+        first, others = unusable[0], len(unusable) - 1
+        also = f"; nor can any of the {others:,} other records be used" if others else ""
+        raise DataError(f"{first.problem}{also}", path=path, line=first.line)
     if not numbered:
         which = "no utterances in it" if partition is None else f"no utterances of partition {partition!r}"
         raise DataError(f"{which}: is it the right file?", path=path)

@@ -95,3 +95,12 @@ def test_all_lines_that_cannot_be_used_are_listed_and_end_it_with_1(ftx, tmp_pat
     (report,) = json.loads(ftx("data", "check", "--json", file).out)["files"]
     assert {finding["line"] for finding in report["unusable"]} == bad
     assert report["utterances"] > 0
+
+
+def test_of_a_file_without_a_usable_line_the_first_is_named_and_the_others_counted(ftx, tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text("[]\n{}\n3\n", encoding="utf-8")
+    outcome = ftx("data", "check", file)
+    assert outcome.code == 1
+    assert f"{file}:1: " in outcome.error
+    assert "nor can any of the 2 other records be used" in outcome.error
