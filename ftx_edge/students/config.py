@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
 
+from ftx_edge import toml
 from ftx_edge.errors import UsageError
 
 ARCHITECTURES = ("transformer", "bilstm", "cnn", "static")
@@ -90,8 +90,13 @@ class StudentConfig(StudentSizes, _StudentHead):
 
     @classmethod
     def from_json(cls, text: str) -> StudentConfig:
-        """Read what ``to_json`` wrote; raises UsageError for fields that this version does not know."""
-        values: dict[str, Any] = json.loads(text)
-        if unknown := sorted(set(values) - {f.name for f in fields(cls)}):
-            raise UsageError(f"student configuration with unknown fields: {', '.join(unknown)}")
-        return cls(**values)
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            UsageError: fields that this version does not know, or of another type.
+            ValueError: no JSON.
+        """
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise UsageError("not the configuration of a student")
+        return toml.replaced(cls(), values)

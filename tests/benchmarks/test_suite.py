@@ -110,6 +110,7 @@ def test_the_suites_that_come_along_can_be_read_and_have_a_quick_grid(name):
         "massive",
         "massive-tagging",
         "massive-translator",
+        "ablation-near",
         "ablation-step1",
         "ablation-step2",
         "architectures",

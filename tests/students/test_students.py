@@ -162,8 +162,15 @@ def test_pooling_leaves_padding_out():
 def test_a_configuration_reads_back_and_refuses_what_it_does_not_know():
     config = small("cnn", kernels=(2, 3))
     assert StudentConfig.from_json(config.to_json()) == config
-    with pytest.raises(UsageError, match="unknown fields: colour"):
-        StudentConfig.from_json(json.dumps({**json.loads(config.to_json()), "colour": "blue"}))
+    for wrong, message in (
+        ({"colour": "blue"}, "unknown field 'colour'"),
+        ({"vocab_size": "many"}, "'vocab_size' must be int, not 'many'"),
+        ({"kernels": [2, "3"]}, "'kernels' must be int, not '3'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            StudentConfig.from_json(json.dumps({**json.loads(config.to_json()), **wrong}))
+    with pytest.raises(UsageError, match="not the configuration"):
+        StudentConfig.from_json("[]")
 
 
 @pytest.mark.parametrize(
