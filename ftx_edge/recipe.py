@@ -43,12 +43,11 @@ _WITHOUT_NEIGHBOURS: dict[str, Any] = {
     "naive": "heads",
     "neighbours": 16,
     "similarity": "cosine",
-    "context": 0.0,
-    "tag_propagation": 0.5,
-    "tag_weight": 0.4,
     "priors": 0.0,
 }
 """What stands for the fields of ``balance`` that nothing reads where no neighbours are asked."""
+_WITHOUT_TAGS: dict[str, Any] = {"context": 0.0, "tag_propagation": 0.5, "tag_weight": 0.4}
+"""The same for those that are read for tags alone."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +155,7 @@ class Recipe:
         idle += ["ensemble"] * (self.ensemble == EnsembleRecipe())
         idle += ["translation"] * (self.translation == TranslationRecipe())
         read = {"naive": self.naive} if balanced else _WITHOUT_NEIGHBOURS
+        read = read if balanced and self.teacher.tag else {**read, **_WITHOUT_TAGS}
         balance = dataclasses.replace(self.balance, **read)
         recipe = dataclasses.replace(self, device="auto", data=data, balance=balance)
         blocks = []

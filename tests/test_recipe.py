@@ -160,6 +160,14 @@ def test_the_fingerprint_of_a_part_is_blind_to_the_rest():
         assert WHOLE.override({place: value}).fingerprint_of(*part) != WHOLE.fingerprint_of(*part), place
 
 
+@pytest.mark.parametrize("idle", ["context", "tag_propagation", "tag_weight"])
+def test_what_is_read_for_tags_alone_changes_nothing_without_them(idle):
+    labels = Recipe().override({"teacher.label": "package:en"})
+    assert labels.override({f"balance.{idle}": 0.9}).fingerprint == labels.fingerprint
+    tags = labels.override({"teacher.tag": "package:en"})
+    assert tags.override({f"balance.{idle}": 0.9}).fingerprint != tags.fingerprint
+
+
 @pytest.mark.parametrize(("teacher", "meaning"), [("label", "heads"), ("tag", "whole")])
 def test_which_mplm_is_asked_first_depends_on_what_is_learned(teacher, meaning):
     recipe = Recipe().override({f"teacher.{teacher}": "package:en"})
@@ -167,7 +175,12 @@ def test_which_mplm_is_asked_first_depends_on_what_is_learned(teacher, meaning):
     assert (recipe.naive, said.naive) == (meaning, meaning)
     assert recipe.fingerprint == said.fingerprint
     translated = recipe.override({"balance.method": "translations"})
-    for idle in ({"balance.naive": "none"}, {"balance.priors": 0.9}):
+    for idle in (
+        {"balance.naive": "none"},
+        {"balance.priors": 0.9},
+        {"balance.neighbours": 9},
+        {"balance.similarity": "cosine"},
+    ):
         assert translated.override(idle).fingerprint == translated.fingerprint
         assert recipe.override(idle).fingerprint != recipe.fingerprint
     other = recipe.override({"balance.naive": "none"})

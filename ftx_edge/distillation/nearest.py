@@ -14,7 +14,7 @@ SMALLEST = 1e-5
 QUERIES = 512
 KEYS = 65_536
 HUB_NEIGHBOURS = 10
-"""As in the paper of CSLS; 5 to 50 do about the same."""
+"""As in the paper of CSLS."""
 PASSES = 3
 """How often labels are passed on between neighbours; further passes change little."""
 FAISS_FROM = 200_000

@@ -142,12 +142,11 @@ class NeighbourTeacher:
         rows = rows_of(texts, self._texts)
         if rows is not None:
             return self._text_labels[rows]
-        own, centre = self._text_vectors
-        vectors = centred(self.source.space.texts(texts), centre)
+        vectors = centred(self.source.space.texts(texts), self._text_vectors.mean(axis=0))
         said = self._from_source(vectors)
         if not self.propagation:
             return said
-        heard = self._heard(vectors, centred(own, centre), self._text_labels)
+        heard = self._heard(vectors, self._text_places, self._text_labels)
         return (1 - self.propagation) * said + self.propagation * heard
 
     def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
@@ -171,16 +170,15 @@ class NeighbourTeacher:
 
     @cached_property
     def _text_labels(self) -> NDArray[np.float32]:
-        own, centre = self._text_vectors
-        vectors = centred(own, centre)
-        return self._propagated(vectors, self._from_source(vectors), self.propagation)
+        places = self._text_places
+        return self._propagated(places, self._from_source(places), self.propagation)
 
     @cached_property
     def _word_tags(self) -> NDArray[np.float32]:
-        vectors = self.source.word_places(self._word_vectors, lambda: centred(*self._text_vectors))
+        places = self.source.word_places(self._word_vectors, lambda: self._text_places)
         keys, tags = self.source.word_vectors
-        said = self._heard(vectors, keys, tags, less=self._hubness(keys, vectors))
-        return self._propagated(vectors, said, self.tag_propagation)
+        said = self._heard(places, keys, tags, less=self._hubness(keys, places))
+        return self._propagated(places, said, self.tag_propagation)
 
     def _from_source(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         assert self.source.labels is not None
@@ -202,7 +200,7 @@ class NeighbourTeacher:
     @cached_property
     def _text_hubness(self) -> NDArray[np.float32] | None:
         """Of the English texts among those of the corpus."""
-        return self._hubness(self.source.text_vectors, centred(*self._text_vectors))
+        return self._hubness(self.source.text_vectors, self._text_places)
 
     def _hubness(self, keys: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32] | None:
         return hubness(keys, queries, device=self.source.space.device) if self.similarity == "csls" else None
@@ -216,9 +214,13 @@ class NeighbourTeacher:
         return propagate(labels, *found, share=share, temperature=self.temperature)
 
     @cached_property
-    def _text_vectors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        vectors = self.source.space.texts(self._texts)
-        return vectors, vectors.mean(axis=0)
+    def _text_vectors(self) -> NDArray[np.float32]:
+        return self.source.space.texts(self._texts)
+
+    @cached_property
+    def _text_places(self) -> NDArray[np.float32]:
+        """(N, H), centred, of length 1."""
+        return centred(self._text_vectors, self._text_vectors.mean(axis=0))
 
     @cached_property
     def _word_vectors(self) -> WordVectors:
