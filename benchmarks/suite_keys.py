@@ -117,7 +117,8 @@ def file_hash(path: str) -> str:
     """The SHA-256 of a file or folder; raises DataError where there is none."""
     place = Path(path)
     if not place.exists():
-        raise DataError("no such file", path=path)
+        cure = "make it first; suites that come along say how in their first lines"
+        raise DataError(f"no such file or folder, and the suite reads it: {cure}", path=path)
     files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
     return _hash_once(path, max((file.stat().st_mtime_ns for file in files), default=0), len(files))
 

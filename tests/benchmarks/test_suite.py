@@ -8,7 +8,7 @@ import pytest
 
 from ftx_edge import benchmark_accuracy
 from ftx_edge.benchmarks.suite_file import read_suite
-from ftx_edge.benchmarks.suite_keys import step1_key
+from ftx_edge.benchmarks.suite_keys import file_hash, step1_key
 from ftx_edge.errors import DataError, UsageError
 from ftx_edge.recipe import Recipe
 
@@ -146,3 +146,8 @@ def test_the_recipes_that_are_recommended_are_those_that_were_measured(file, sui
     given = {"teacher.label": source.label, "teacher.tag": source.tag, "data.source": measured.data.source}
     recipe = Recipe.read(ROOT / file).override({**given, "data.targets": measured.data.targets})
     assert recipe.fingerprint == measured.fingerprint
+
+
+def test_what_a_suite_reads_and_is_not_there_is_named_with_the_cure():
+    with pytest.raises(DataError, match=r"runs/nothing: no such file or folder.*first lines"):
+        file_hash("runs/nothing")
