@@ -8,7 +8,6 @@ so their words come from a dictionary; each such segmenter is an extra.
 from __future__ import annotations
 
 import re
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftx_edge.errors import UsageError, require
+from ftx_edge.runtime.word_edges import is_word_edge
 from ftx_edge.utterance import INVISIBLE, cuts_character
 
 DEFAULT_SEGMENTERS = {"zh": "jieba", "yue": "jieba", "ja": "fugashi", "th": "pythainlp"}
@@ -76,9 +76,9 @@ def segmenter(lang: str, name: str | None = None) -> Segmenter:
 
     Args:
         lang: language code, as in ``pt``, ``zh`` or ``zh-CN``.
-        name: ``whitespace`` (between spaces, punctuation marks apart), ``characters``, ``jieba`` (zh),
-            ``fugashi`` (ja, with unidic-lite) or ``pythainlp`` (th, newmm); None takes the language's own,
-            else ``whitespace``.
+        name: ``whitespace`` (between spaces, and where ``is_word_edge`` says so), ``characters``, ``jieba``
+            (zh), ``fugashi`` (ja, with unidic-lite) or ``pythainlp`` (th, newmm); None takes the language's
+            own, else ``whitespace``.
 
     Raises:
         UsageError: no such segmenter, or something that is not a language code.
@@ -138,16 +138,13 @@ def segmented(text: str, words: Sequence[tuple[int, int]]) -> SegmentedText:
 
 
 def _apart(chunk: str) -> Iterable[str]:
-    """Runs of letters, digits and marks; every punctuation mark and symbol alone."""
+    """Runs of letters, digits and marks; punctuation and symbols one by one, save those within a word."""
     start = 0
-    for at, char in enumerate(chunk):
-        if unicodedata.category(char)[0] in "PS":
-            if at > start:
-                yield chunk[start:at]
-            yield char
-            start = at + 1
-    if start < len(chunk):
-        yield chunk[start:]
+    for at in range(1, len(chunk)):
+        if is_word_edge(chunk, at):
+            yield chunk[start:at]
+            start = at
+    yield chunk[start:]
 
 
 def _whitespace() -> Segmenter:

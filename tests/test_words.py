@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftx_edge.errors import MissingExtraError, UsageError
+from ftx_edge.runtime.units import units_of_tokens
 from ftx_edge.utterance import INVISIBLE, cuts_character
 from ftx_edge.words import segmented, segmenter
 
@@ -62,9 +63,16 @@ def test_no_edge_of_a_word_cuts_a_character(segment, text):
 @pytest.mark.parametrize(
     ("lang", "text", "words"),
     [
-        ("pt", "toca  a-música, já!", "toca|a|-|música|,|já|!"),
-        ("fr", "l'heure", "l|'|heure"),
-        ("de", "um 7:30 uhr", "um|7|:|30|uhr"),
+        ("pt", "toca  a música, já!", "toca|a|música|,|já|!"),
+        ("pt", "na terça-feira - às 7:30, 2.5 h; 3,", "na|terça-feira|-|às|7:30|,|2.5|h|;|3|,"),
+        ("fr", "l'heure d\u2019aujourd\u2019hui", "l'|heure|d\u2019|aujourd\u2019hui"),
+        ("fr", "qu'est-ce jusqu'à l'après-midi", "qu'|est-ce|jusqu'|à|l'|après-midi"),
+        ("fr", "donne-m'en presqu'île", "donne-m'|en|presqu'île"),
+        ("it", "un'ora dell'orologio, dov'è", "un'|ora|dell'|orologio|,|dov'è"),
+        ("tr", "istanbul'daki saat", "istanbul'daki|saat"),
+        ("en", "'mum's' o'clock rock 'n' roll", "'|mum's|'|o'clock|rock|'|n|'|roll"),
+        ("en", "covid-19 2-3 a--b -a b- 'c d'", "covid-19|2|-|3|a|-|-|b|-|a|b|-|'|c|d|'"),
+        ("fr", "cafe\u0301-bar e\u0301' '", "cafe\u0301-bar|e\u0301|'|'"),
         ("pt", "cafe\u0301 agora", "cafe\u0301|agora"),
         ("hi", "कमरे की बत्ती", "कमरे|की|बत्ती"),
         ("en", "hi 👩🏽\u200d🍳🇵🇹!", "hi|👩🏽\u200d🍳|🇵🇹|!"),
@@ -90,6 +98,15 @@ def test_languages_without_spaces_take_their_own_segmenter(lang, library, text, 
     assert segmenter(lang).name == library
     assert segmenter(lang).version
     assert cut(lang, text) == words.split("|")
+
+
+@given(text=texts)
+def test_the_device_joins_the_tokens_of_a_word(text):
+    # A token for each character.
+    words = segmenter("pt")(text)
+    offsets = [(at, at + 1) for at, char in enumerate(text) if not char.isspace() and char not in INVISIBLE]
+    units = units_of_tokens(offsets, text, whole_words=True)
+    assert [(offsets[unit[0]][0], offsets[unit[-1]][1]) for unit in units] == words
 
 
 def test_characters_are_words_where_nothing_better_is_known():

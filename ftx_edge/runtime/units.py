@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+from ftx_edge.runtime.word_edges import is_word_edge
+
 ZERO_WIDTH_JOINER = "\u200d"
 
 
@@ -75,11 +77,12 @@ def _joined(text: str, start: int, before: int, whole_words: bool) -> bool:
     if start == 0:
         return False
     first, last = text[start], text[start - 1]
-    # Letters and digits, as most tokens begin, are no marks.
-    if first.isalnum():
-        if whole_words and start == before and (last.isalnum() or is_mark(last)):
+    if whole_words and start == before:
+        # Letters and digits, as most tokens begin and end, are no marks.
+        if first.isalnum() and last.isalnum():
             return True
-        return last == ZERO_WIDTH_JOINER and not first.isascii()
+        if not (first.isspace() or last.isspace() or is_word_edge(text, start)):
+            return True
     return not first.isascii() and (last == ZERO_WIDTH_JOINER or is_mark(first))
 
 
