@@ -62,7 +62,8 @@ class LabelledSource:
     @cached_property
     def fingerprint(self) -> str:
         """Changes with the space, the texts, or what is said of them."""
-        parts = [self.space.fingerprint, str(self.context), *self.texts]
+        cut = (str(list(own)) for own in self.words or ())
+        parts = [self.space.fingerprint, str(self.context), *self.texts, *cut]
         for found in (self.labels, self.tags):
             parts.append("" if found is None else sha256(found.probs.tobytes()).hexdigest())
         return sha256_of_text(*parts)
@@ -135,7 +136,8 @@ class NeighbourTeacher:
         self.tags = source.tags.tags if source.tags else ()
         self._texts, self._words = tuple(texts), words
         settings = f"{neighbours} {temperature} {propagation} {tag_propagation} {similarity}"
-        self.fingerprint = sha256_of_text("neighbours", source.fingerprint, settings, *self._texts)
+        cut = (str(list(own)) for own in words or ())
+        self.fingerprint = sha256_of_text("neighbours", source.fingerprint, settings, *self._texts, *cut)
 
     def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, C) float32; texts of the corpus, or any others, which then hear the corpus too."""

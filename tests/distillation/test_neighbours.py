@@ -221,9 +221,9 @@ def test_the_fingerprint_follows_everything_that_the_answer_depends_on():
     probs = np.full((3, 2), 0.5, dtype=np.float32)
     other = probs + np.array([0.1, -0.1], dtype=np.float32)
 
-    def teacher(probs=probs, texts=PORTUGUESE, context=0.0, **settings):
-        known = replace(source(SoftLabels(("a", "b"), probs)), context=context)
-        return NeighbourTeacher(known, texts, None, **{"neighbours": 2, "temperature": 0.05, **settings})
+    def teacher(probs=probs, texts=PORTUGUESE, context=0.0, words=None, english=None, **settings):
+        known = replace(source(SoftLabels(("a", "b"), probs)), context=context, words=english)
+        return NeighbourTeacher(known, texts, words, **{"neighbours": 2, "temperature": 0.05, **settings})
 
     different = {
         teacher().fingerprint,
@@ -235,8 +235,11 @@ def test_the_fingerprint_follows_everything_that_the_answer_depends_on():
         teacher(tag_propagation=0.5).fingerprint,
         teacher(similarity="cosine").fingerprint,
         teacher(context=0.5).fingerprint,
+        teacher(words=(((0, 4),),)).fingerprint,
+        teacher(words=(((0, 2), (2, 4)),)).fingerprint,
+        teacher(english=(((0, 4),),)).fingerprint,
     }
-    assert len(different) == 9
+    assert len(different) == 12
     assert teacher().fingerprint == teacher().fingerprint
 
 
