@@ -131,6 +131,15 @@ def test_inside_a_word_no_span_begins_or_ends():
     assert found(offsets, split, text, "word") == [(5, 9, "x")]
 
 
+def test_a_word_may_hold_an_apostrophe_and_an_elided_one_ends_with_it():
+    text, offsets = "l'aujourd'hui", [(0, 1), (1, 2), (2, 9), (9, 10), (10, 13)]
+    split = np.concatenate(
+        [probs_of("O"), probs_of("O"), probs_of("B-x", sure=0.9), probs_of("O", "O", sure=0.5)]
+    )
+    assert found(offsets, split, text, "token") == [(2, 9, "x")]
+    assert found(offsets, split, text, "word") == [(2, 13, "x")]
+
+
 def test_where_first_subwords_were_trained_the_others_are_not_heard():
     text, offsets = "nova york já", [(0, 4), (4, 7), (7, 9), (9, 12)]
     logits = np.log(probs_of("O", "B-x", "B-y", "O"))
