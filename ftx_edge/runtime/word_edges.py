@@ -1,7 +1,8 @@
 """Where a chunk of text without white space falls into words: at punctuation marks, save those within a word.
 
-Words are Unicode's (UAX 29, rules WB6, WB7, WB11 and WB12) with two changes: hyphens join letters, as in
-``terça-feira``, and what is elided before a word is a word of its own, as in treebanks: ``l'`` | ``heure``.
+Words are Unicode's (UAX 29, rules WB6, WB7, WB11 and WB12) with two changes, for the sake of spans: hyphens
+join letters, as in ``terça-feira``, and apostrophes stay with the shorter side, as in treebanks: ``l'`` |
+``heure``, ``Leo`` | ``'s``, ``Ankara`` | ``'da``, but ``aujourd'hui``, ``o'clock``, ``п'ять``.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ APOSTROPHES = "'\u2019"
 HYPHENS = "-\u2010\u2011"
 IN_NUMBERS = ".,:"
 
-# French, Italian, Catalan: the articles, pronouns and conjunctions that lose their vowel before another.
+# French, Italian, Catalan: what loses its vowel before another.
 _ELIDED = re.compile(
-    "(?:[cdjlmnstv]|qu|jusqu|lorsqu|puisqu|quoiqu|all|dall|dell|nell|sull|quell|un)", re.IGNORECASE
+    "[cdjlmnstv]|qu|jusqu|lorsqu|puisqu|quoiqu|all|dall|dell|nell|sull|quell|un|com|dov", re.IGNORECASE
 )
-_LONGEST = 6
+# What is no word without what follows the apostrophe.
+_HALVES = re.compile("aujourd|presqu|prud|entr|grand|o", re.IGNORECASE)
+_LONGEST = 7
 
 
 def is_word_edge(text: str, at: int) -> bool:
@@ -25,11 +28,10 @@ def is_word_edge(text: str, at: int) -> bool:
 
     For two characters that are not white space; the edges of white space are for the caller to see.
     """
-    before, after = text[at - 1], text[at]
-    if _is_mark(after):
-        return not _is_within_word(text, at)
-    if _is_mark(before):
-        return not _is_within_word(text, at - 1) or (before in APOSTROPHES and _is_elided(text, at - 1))
+    if _is_mark(text[at]):
+        return not _joins(text, at) or (text[at] in APOSTROPHES and _begins_suffix(text, at))
+    if _is_mark(text[at - 1]):
+        return not _joins(text, at - 1) or (text[at - 1] in APOSTROPHES and _is_elided(text, at - 1))
     return False
 
 
@@ -38,8 +40,8 @@ def _is_mark(character: str) -> bool:
     return not character.isalnum() and unicodedata.category(character)[0] in "PS"
 
 
-def _is_within_word(text: str, at: int) -> bool:
-    """Whether the mark at ``at`` stands between letters or digits that it joins."""
+def _joins(text: str, at: int) -> bool:
+    """Whether the mark at ``at`` belongs to letters or digits before it or after it."""
     mark = text[at]
     if mark not in APOSTROPHES + HYPHENS + IN_NUMBERS or not 0 < at < len(text) - 1:
         return False
@@ -53,7 +55,19 @@ def _is_within_word(text: str, at: int) -> bool:
 
 def _is_elided(text: str, at: int) -> bool:
     """Whether the letters before the apostrophe at ``at`` are a word that lost its vowel."""
+    return _ELIDED.fullmatch(_letters_before(text, at)) is not None
+
+
+def _begins_suffix(text: str, at: int) -> bool:
+    """Whether the apostrophe at ``at`` parts a word from its suffix, as in English and Turkish."""
+    if not unicodedata.name(text[at - 1], "").startswith("LATIN"):
+        return False
+    return not _is_elided(text, at) and _HALVES.fullmatch(_letters_before(text, at)) is None
+
+
+def _letters_before(text: str, at: int) -> str:
+    """The letters that end at ``at``; of long words the last ones."""
     start = at
     while start > 0 and at - start <= _LONGEST and text[start - 1].isalpha():
         start -= 1
-    return _ELIDED.fullmatch(text, start, at) is not None
+    return text[start:at]
