@@ -13,7 +13,10 @@ from pathlib import Path
 
 from ftx_edge.data import read_numbered
 from ftx_edge.errors import DataError
+from ftx_edge.spans import unaligned
+from ftx_edge.tokenization import UNSPACED
 from ftx_edge.utterance import Utterance
+from ftx_edge.words import Segmenter, segmenter
 
 MAX_CHARACTERS = 400
 MAX_WORDS = 64
@@ -50,7 +53,7 @@ class Finding:
         path: the file.
         line: its line, counted from 1.
         kind: ``markup``, ``replacement-character``, ``control-character``, ``too-long``, ``no-letters``,
-            ``edge-space``, or ``unusable``.
+            ``edge-space``, ``cut-word`` (a span that begins or ends inside one), or ``unusable``.
         detail: what was found.
     """
 
@@ -207,6 +210,8 @@ def _file_report(
 ) -> FileReport:
     utterances = [utterance for _, utterance in numbered]
     scripts = _scripts(utterances)
+    language = _language(scripts)
+    cut = segmenter("en") if language not in UNSPACED else None
     repeated = sorted((where for where in places.values() if len(where) > 1), key=lambda where: -len(where))
     return FileReport(
         path=path,
@@ -217,7 +222,7 @@ def _file_report(
         labelled=sum(u.label is not None for u in utterances),
         tagged=sum(u.spans is not None for u in utterances),
         scripts=scripts,
-        language=_language(scripts),
+        language=language,
         characters=_spread([len(u.text) for u in utterances]),
         words=_spread([len(u.text.split()) for u in utterances]),
         repeats=tuple(
@@ -231,7 +236,10 @@ def _file_report(
         findings=tuple(
             Finding(path, line, kind, detail)
             for line, utterance in numbered
-            for kind, detail in _suspicions(utterance.text, max_characters, max_words)
+            for kind, detail in (
+                *_suspicions(utterance.text, max_characters, max_words),
+                *_cut_words(utterance, cut),
+            )
         ),
         unusable=unusable,
     )
@@ -253,6 +261,15 @@ def _suspicions(text: str, max_characters: int, max_words: int) -> Iterator[tupl
         yield "no-letters", f"{text[:40]!r}: only digits, punctuation or symbols"
     if text != text.strip():
         yield "edge-space", "white space at the start or end of the text"
+
+
+def _cut_words(utterance: Utterance, cut: Segmenter | None) -> Iterator[tuple[str, str]]:
+    """Spans that do not begin and end with words; where a dictionary makes the words, none is looked for."""
+    if not utterance.spans or cut is None:
+        return
+    for span in unaligned(utterance.spans, cut(utterance.text)):
+        covered = utterance.text[span.start : span.end]
+        yield "cut-word", f"{span.label} {covered[:40]!r}: a tagger's spans begin and end with whole words"
 
 
 def _key(text: str) -> str:

@@ -96,6 +96,20 @@ def test_suspicious_lines_are_named_with_file_line_and_reason(tmp_path):
     assert not check_data([path], max_characters=20).clean
 
 
+def test_spans_that_cut_words_are_named_where_spaces_make_words(tmp_path):
+    rows = [
+        {"text": "call Leo's office", "spans": [{"start": 5, "end": 8, "label": "person"}]},
+        {"text": "trains Paris-Lyon", "spans": [{"start": 13, "end": 17, "label": "place"}]},
+        {"text": "trains to Lyon", "spans": [{"start": 10, "end": 14, "label": "place"}]},
+    ]
+    path = write(tmp_path / "a.jsonl", *map(json.dumps, rows))
+    (finding,) = check_data([path]).findings
+    assert (finding.line, finding.kind) == (2, "cut-word")
+    assert "place 'Lyon'" in finding.detail
+    unspaced = {"text": "ไปกรุงเทพ", "spans": [{"start": 2, "end": 5, "label": "place"}]}
+    assert not check_data([write(tmp_path / "b.jsonl", json.dumps(unspaced))]).findings
+
+
 def test_a_file_that_cannot_be_read_is_an_error_not_a_finding(tmp_path):
     with pytest.raises(DataError, match=r"b\.jsonl:1: not JSON"):
         check_data([write(tmp_path / "a.txt", "lamp"), write(tmp_path / "b.jsonl", "lamp")])
