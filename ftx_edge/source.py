@@ -38,7 +38,7 @@ from ftx_edge.recipe_tables import (
 from ftx_edge.runs import open_run
 from ftx_edge.runtime.manifest import TASKS
 from ftx_edge.soft_labels import SoftLabels, SoftTags
-from ftx_edge.spans import bio_tags, spans_to_bio
+from ftx_edge.spans import bio_tags, spans_to_bio, unaligned
 from ftx_edge.students.config import ARCHITECTURES
 from ftx_edge.teachers.hf import WithOutputs
 from ftx_edge.tokenization import UNSPACED, encode, train_tokenizer
@@ -114,7 +114,9 @@ def train_source(
         )
         result = train_on_labels(labelled, out, recipe, lang="en", task=task, progress=progress)
         return replace(result, teacher=f"run:{out}#en")
-    learnt, kept = _labelled_parts(labelled, lang="en", task=task, held_out=held_out, seed=seed)
+    learnt, kept = _labelled_parts(
+        labelled, lang="en", task=task, held_out=held_out, seed=seed, progress=progress
+    )
     key = sha256_of_text(task, architecture, str(seed), str(settings), sha256_of(Path(labelled)))
     if finished := _finished(out, key):
         progress.note(f"{out}: done before")
@@ -211,6 +213,7 @@ def train_on_labels(
         held_out=recipe.data.held_out,
         seed=recipe.seed,
         segmenter_name=segmenter_name,
+        progress=progress or Silent(),
     )
     # Neither a teacher nor unlabelled text takes part: the record shall not name them.
     recipe = replace(
@@ -238,6 +241,7 @@ def _labelled_parts(
     task: str,
     held_out: float,
     seed: int,
+    progress: Progress,
     segmenter_name: str | None = None,
 ) -> tuple[Labelled, Labelled]:
     """Training and held-out part of a labelled file: labels and tags as the distributions that they are."""
@@ -248,10 +252,16 @@ def _labelled_parts(
     rows = np.random.default_rng(seed).permutation(len(utterances))
     count = max(1, round(held_out * len(rows)))
     cut = segmenter(lang, segmenter_name) if tags or lang in UNSPACED else None
-    kept, learnt = (
-        _one_hot([utterances[i] for i in part], lang, labels, tags, cut)
-        for part in (rows[:count], rows[count:])
-    )
+    parts = [[utterances[i] for i in part] for part in (rows[:count], rows[count:])]
+    kept, learnt = (_one_hot(part, lang, labels, tags, cut) for part in parts)
+    if tags:
+        rounded = sum(
+            len(unaligned(utterance.spans or (), own))
+            for part, found in zip(parts, (kept, learnt), strict=True)
+            for utterance, own in zip(part, found.words or (), strict=True)
+        )
+        if rounded:
+            progress.note(f"{path}: spans that cut a word, taken to its edges: {rounded:,}")
     return learnt, kept
 
 

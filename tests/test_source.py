@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from ftx_edge import source  # noqa: E402
 from ftx_edge.distillation import direct  # noqa: E402
+from ftx_edge.distillation.progress import Silent  # noqa: E402
 from ftx_edge.recipe import Recipe  # noqa: E402
 from ftx_edge.source import train_source  # noqa: E402
 from ftx_edge.teachers import open_teacher  # noqa: E402
@@ -82,6 +83,23 @@ def test_a_tagger_learns_where_rooms_are(tmp_path):
     found = teacher.soft_tags(["play a song in the living room"], [words])
     tags = [teacher.tags[i] for i in found.probs.argmax(1)]
     assert tags == ["O", "O", "O", "O", "O", "B-room", "I-room"]
+
+
+def test_spans_that_cut_words_are_counted(tmp_path):
+    class Notes(Silent):
+        def __init__(self):
+            self.said = []
+
+        def note(self, message):
+            self.said.append(message)
+
+    cut = {"text": "lights in kitchen-diner", "spans": [{"start": 18, "end": 23, "label": "room"}]}
+    for rows, counted in ((ROWS, 0), ([*ROWS, cut, cut], 2)):
+        notes = Notes()
+        path = written(tmp_path, rows)
+        train_source(path, tmp_path / f"{counted}", task="tagging", epochs=1, device="cpu", progress=notes)
+        told = [f"{path}: spans that cut a word, taken to its edges: 2"] if counted else []
+        assert [said for said in notes.said if "spans" in said] == told
 
 
 def test_the_same_seed_gives_the_same_file(tmp_path):
