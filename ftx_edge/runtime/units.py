@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from ftx_edge.runtime.word_edges import is_word_edge
+from ftx_edge.utterance import INVISIBLE
 
 ZERO_WIDTH_JOINER = "\u200d"
 
@@ -81,9 +82,14 @@ def _joined(text: str, start: int, before: int, whole_words: bool) -> bool:
         # Letters and digits, as most tokens begin and end, are no marks.
         if first.isalnum() and last.isalnum():
             return True
-        if not (first.isspace() or last.isspace() or is_word_edge(text, start)):
+        if not (_separates(first) or _separates(last) or is_word_edge(text, start)):
             return True
     return not first.isascii() and (last == ZERO_WIDTH_JOINER or is_mark(first))
+
+
+def _separates(character: str) -> bool:
+    """White space, and what separates without being seen."""
+    return character.isspace() or character in INVISIBLE
 
 
 def is_mark(character: str) -> bool:

@@ -140,6 +140,11 @@ def test_a_word_may_hold_an_apostrophe_and_an_elided_one_ends_with_it():
     assert found(offsets, split, text, "word") == [(2, 13, "x")]
 
 
+def test_what_separates_unseen_separates_words():
+    offsets = [(0, 1), (1, 2), (2, 3)]
+    assert found(offsets, probs_of("O", "O", "B-x"), "a\u200bb", "word") == [(2, 3, "x")]
+
+
 def test_where_first_subwords_were_trained_the_others_are_not_heard():
     text, offsets = "nova york já", [(0, 4), (4, 7), (7, 9), (9, 12)]
     logits = np.log(probs_of("O", "B-x", "B-y", "O"))
