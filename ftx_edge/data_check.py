@@ -211,6 +211,7 @@ def _file_report(
     utterances = [utterance for _, utterance in numbered]
     scripts = _scripts(utterances)
     language = _language(scripts)
+    # Languages with spaces have the same words.
     cut = segmenter("en") if language not in UNSPACED else None
     repeated = sorted((where for where in places.values() if len(where) > 1), key=lambda where: -len(where))
     return FileReport(

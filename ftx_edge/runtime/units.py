@@ -6,9 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from ftx_edge.runtime.word_edges import is_word_edge
-from ftx_edge.utterance import INVISIBLE
-
-ZERO_WIDTH_JOINER = "\u200d"
+from ftx_edge.utterance import INVISIBLE, ZERO_WIDTH_JOINER
 
 
 def units_of_tokens(offsets: list[tuple[int, int]], text: str | None, whole_words: bool) -> list[list[int]]:

@@ -1,26 +1,25 @@
 """Where a chunk of text without white space falls into words: at punctuation marks, save those within a word.
 
-Words are Unicode's (UAX 29, rules WB6, WB7, WB11 and WB12) with two changes, for the sake of spans: hyphens
-join letters, as in ``terça-feira``, and apostrophes stay with the shorter side, as in treebanks: ``l'`` |
+Close to Unicode's words (UAX 29), but for spans: hyphens join letters, as in ``terça-feira``, full stops do
+not; ``.``, ``,`` and ``:`` join digits; apostrophes stay with the shorter side, as in treebanks: ``l'`` |
 ``heure``, ``Leo`` | ``'s``, ``Ankara`` | ``'da``, but ``aujourd'hui``, ``o'clock``, ``п'ять``.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
 APOSTROPHES = "'\u2019"
 HYPHENS = "-\u2010\u2011"
 IN_NUMBERS = ".,:"
 
-# French, Italian, Catalan: what loses its vowel before another.
-_ELIDED = re.compile(
-    "[cdjlmnstv]|qu|jusqu|lorsqu|puisqu|quoiqu|all|dall|dell|nell|sull|quell|un|com|dov", re.IGNORECASE
-)
+# What loses its vowel before another, in French, Italian and Catalan.
+_FRENCH = {"qu", "jusqu", "lorsqu", "puisqu", "quoiqu"}
+_ITALIAN = {"all", "dall", "dell", "nell", "sull", "quell", "un", "com", "dov"}
+_ELIDED = frozenset("cdjlmnstv") | _FRENCH | _ITALIAN
 # What is no word without what follows the apostrophe.
-_HALVES = re.compile("aujourd|presqu|prud|entr|grand|o", re.IGNORECASE)
-_LONGEST = 7
+_HALVES = frozenset({"aujourd", "presqu", "prud", "entr", "grand", "o"})
+_LONGEST = max(map(len, _ELIDED | _HALVES))
 
 
 def is_word_edge(text: str, at: int) -> bool:
@@ -55,19 +54,19 @@ def _joins(text: str, at: int) -> bool:
 
 def _is_elided(text: str, at: int) -> bool:
     """Whether the letters before the apostrophe at ``at`` are a word that lost its vowel."""
-    return _ELIDED.fullmatch(_letters_before(text, at)) is not None
+    return _letters_before(text, at) in _ELIDED
 
 
 def _begins_suffix(text: str, at: int) -> bool:
     """Whether the apostrophe at ``at`` parts a word from its suffix, as in English and Turkish."""
     if not unicodedata.name(text[at - 1], "").startswith("LATIN"):
         return False
-    return not _is_elided(text, at) and _HALVES.fullmatch(_letters_before(text, at)) is None
+    return _letters_before(text, at) not in _ELIDED | _HALVES
 
 
 def _letters_before(text: str, at: int) -> str:
-    """The letters that end at ``at``; of long words the last ones."""
+    """The letters that end at ``at``, in lower case; of long words the last ones."""
     start = at
     while start > 0 and at - start <= _LONGEST and text[start - 1].isalpha():
         start -= 1
-    return text[start:at]
+    return text[start:at].lower()
