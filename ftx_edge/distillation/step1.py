@@ -16,6 +16,7 @@ from ftx_edge.distillation.fit import FitResult, make_accelerator
 from ftx_edge.distillation.inputs import SOURCE_LANGUAGE
 from ftx_edge.distillation.labelled import Labelled
 from ftx_edge.distillation.mplm_teacher import teacher_of
+from ftx_edge.distillation.nearest import lacks_faiss
 from ftx_edge.distillation.neighbours import MixedTeacher, NeighbourTeacher
 from ftx_edge.distillation.priors import PriorTeacher
 from ftx_edge.distillation.probe import probe_heads
@@ -79,6 +80,13 @@ def mixture(run: Run, corpus: Corpus, mplm: Teacher | None) -> Teacher:
 
 def _mixed(run: Run, stage: str) -> Parts:
     """The target text of every language with what the neighbours and the mPLM after ``stage`` say of it."""
+    source = run.labelled_source
+    searched = max(len(source.texts), sum(map(len, source.words or ())))
+    if lacks_faiss(searched, run.device):
+        run.progress.note(
+            f"neighbours among {searched:,} English texts or words take long on a CPU: "
+            "pip install 'ftx-edge[faiss]'"
+        )
     found = []
     for corpus in run.targets.values():
         mplm = teacher_of(run, corpus, stage) if stage else None

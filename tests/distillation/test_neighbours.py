@@ -12,7 +12,15 @@ pytest.importorskip("torch")
 import torch
 
 from ftx_edge.distillation import nearest as module
-from ftx_edge.distillation.nearest import geometric_mean, hubness, nearest, neighbour_distributions, propagate
+from ftx_edge.distillation.nearest import (
+    centred,
+    geometric_mean,
+    hubness,
+    lacks_faiss,
+    nearest,
+    neighbour_distributions,
+    propagate,
+)
 from ftx_edge.distillation.neighbours import LabelledSource, MixedTeacher, NeighbourTeacher, tags_of_words
 from ftx_edge.mplm.model import load_tokenizer
 from ftx_edge.mplm.space import Space, WordVectors, word_of_pieces
@@ -123,11 +131,24 @@ def test_csls_hears_another_english_text_than_the_cosine(monkeypatch):
 
 def test_faiss_finds_what_the_exact_search_finds(monkeypatch):
     pytest.importorskip("faiss")
-    queries, rows = unit_rows(20, 0), unit_rows(3000, 1)
-    exact, _ = nearest(queries, rows, 4)
-    monkeypatch.setattr(module, "FAISS_FROM", 1000)
-    found, _ = nearest(queries, rows, 4)
-    assert (found[:, 0] == exact[:, 0]).mean() > 0.5
+    # Vectors of language lie in clusters.
+    rng = np.random.default_rng(0)
+    centres = np.repeat(unit_rows(300, 1), 10, axis=0)
+    rows = centred(centres + 0.05 * rng.standard_normal(centres.shape, np.float32), np.zeros(1, np.float32))
+    queries, less = rows[::100] + 0.01, rng.uniform(0, 0.1, len(rows)).astype(np.float32)
+    exact, products = nearest(queries, rows, 8, less=less)
+    monkeypatch.setattr(module, "FAISS_FROM", len(rows))
+    found, others = nearest(queries, rows, 8, less=less)
+    shared = [len(set(a) & set(b)) for a, b in zip(exact.tolist(), found.tolist(), strict=True)]
+    assert sum(shared) > 0.95 * exact.size
+    np.testing.assert_allclose(products[:, 0], others[:, 0], atol=1e-3)
+
+
+def test_a_long_search_without_faiss_is_known_before(monkeypatch):
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    assert lacks_faiss(module.FAISS_FROM, "cpu")
+    assert not lacks_faiss(module.FAISS_FROM - 1, "cpu")
+    assert not lacks_faiss(module.FAISS_FROM, "cuda")
 
 
 def test_neighbours_count_by_closeness():
