@@ -35,8 +35,10 @@ _NOT_USED = (
     "sample = 0.0",
     'similarity = "cosine"',
     "spare_pieces = 0",
+    "tag_priors = 0.5",
     "tag_propagation = 0.5",
     "tag_weight = 0.4",
+    "transitions = 0.0",
 )
 """Fields that are younger than runs which go on without them."""
 _WITHOUT_NEIGHBOURS: dict[str, Any] = {
@@ -46,7 +48,13 @@ _WITHOUT_NEIGHBOURS: dict[str, Any] = {
     "priors": 0.0,
 }
 """What stands for the fields of ``balance`` that nothing reads where no neighbours are asked."""
-_WITHOUT_TAGS: dict[str, Any] = {"context": 0.0, "tag_propagation": 0.5, "tag_weight": 0.4}
+_WITHOUT_TAGS: dict[str, Any] = {
+    "context": 0.0,
+    "tag_priors": 0.5,
+    "tag_propagation": 0.5,
+    "tag_weight": 0.4,
+    "transitions": 0.0,
+}
 """The same for those that are read for tags alone."""
 
 

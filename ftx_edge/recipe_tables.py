@@ -164,6 +164,8 @@ class BalanceRecipe:
         tag_weight: the same for tags.
         priors: how far the mixture is moved to the label mix of the English text, 0 to 1; 0 where people ask
             for other things in the target language.
+        tag_priors: the same for tags, a word at a time.
+        transitions: how far tags are made to follow each other as the source model's do in English, 0 to 1.
         naive: the mPLM that learns from English alone, for the mixture: ``heads``, its heads alone, on the
             untouched encoder; ``whole``, all that step 1 trains; ``none``, so that the first round asks the
             neighbours alone; ``auto``: ``whole`` where there are tags, else ``heads``.
@@ -183,8 +185,10 @@ class BalanceRecipe:
     propagation: float = 0.5
     tag_propagation: float = 0.0
     weight: float = 0.67
-    tag_weight: float = 0.67
+    tag_weight: float = 0.75
     priors: float = 0.5
+    tag_priors: float = 0.0
+    transitions: float = 0.75
     naive: str = "auto"
     rounds: int = 1
     epochs: float = 3.0
@@ -199,7 +203,8 @@ class BalanceRecipe:
         for what in ("neighbours", "temperature", "rounds"):
             if getattr(self, what) <= 0:
                 raise UsageError(f"balance.{what} must be above 0, not {getattr(self, what)}")
-        for what in ("context", "propagation", "tag_propagation", "weight", "tag_weight", "priors"):
+        shares = ("context", "propagation", "tag_propagation", "weight", "tag_weight", "priors", "tag_priors")
+        for what in (*shares, "transitions"):
             if not 0 <= getattr(self, what) <= 1:
                 raise UsageError(f"balance.{what} {getattr(self, what)}: a share between 0 and 1")
         if self.layer < 0 or self.epochs < 0:

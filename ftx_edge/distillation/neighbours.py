@@ -286,11 +286,7 @@ class MixedTeacher:
         sums /= np.where(counts > 0, counts, 1)[:, None]
         mixed = np.exp(sums - sums.max(axis=1, keepdims=True, initial=-np.inf)) if geometric else sums
         mixed = mixed / mixed.sum(axis=1, keepdims=True).clip(SMALLEST)
-        spans = [np.asarray(own, dtype=np.int32).reshape(-1, 2) for own in words]
-        starts = np.concatenate([[0], np.cumsum([len(own) for own in spans])])
-        told = counts > 0
-        splits = np.concatenate([[0], np.cumsum(told)])[starts].astype(np.int64)
-        return SoftTags(self.tags, np.concatenate(spans)[told], mixed[told].astype(np.float32), splits)
+        return of_words(self.tags, words, mixed.astype(np.float32), counts > 0)
 
 
 def rows_of(texts: Sequence[str], corpus: Sequence[str]) -> NDArray[np.int64] | None:
@@ -312,3 +308,16 @@ def tags_of_words(
         probs.append(found[0])
         weights.append(found[1])
     return np.concatenate(probs), np.concatenate(weights)
+
+
+def of_words(
+    tags: tuple[str, ...],
+    words: Sequence[WordSpans],
+    probs: NDArray[np.float32],
+    told: NDArray[np.bool_],
+) -> SoftTags:
+    """The inverse of ``tags_of_words``: a unit for each word (W,) of all texts of which something is told."""
+    spans = [np.zeros((0, 2), np.int32), *(np.asarray(own, dtype=np.int32).reshape(-1, 2) for own in words)]
+    starts = np.cumsum([len(own) for own in spans])
+    splits = np.concatenate([[0], np.cumsum(told)])[starts].astype(np.int64)
+    return SoftTags(tags, np.concatenate(spans)[told], probs[told], splits)

@@ -60,7 +60,8 @@ class PriorTeacher:
         source: English text with soft labels.
         texts: the language's corpus.
         words: its words; needed for tags.
-        share: exponent of the factors, 0 to 1.
+        share: exponent of the labels' factors, 0 to 1; 0 leaves labels as they are.
+        tag_share: the same for tags.
     """
 
     def __init__(
@@ -71,22 +72,27 @@ class PriorTeacher:
         words: Sequence[WordSpans] | None,
         *,
         share: float,
+        tag_share: float,
     ) -> None:
-        self.teacher, self.source, self.share = teacher, source, share
+        self.teacher, self.source, self.share, self.tag_share = teacher, source, share, tag_share
         self.labels, self.tags = teacher.labels, teacher.tags
         self._texts, self._words = tuple(texts), words
         self.fingerprint = sha256_of_text(
-            "priors", str(share), teacher.fingerprint, source.fingerprint, *self._texts
+            "priors", f"{share} {tag_share}", teacher.fingerprint, source.fingerprint, *self._texts
         )
 
     def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, C) float32."""
+        if not self.share:
+            return self.teacher.soft_labels(texts)
         rows = rows_of(texts, self._texts)
         probs = self.teacher.soft_labels(texts) if rows is None else self._corpus_labels[rows]
         return scaled(probs, self._label_factors)
 
     def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
         """The units of the teacher."""
+        if not self.tag_share:
+            return self.teacher.soft_tags(texts, words)
         rows = rows_of(texts, self._texts)
         tags = self.teacher.soft_tags(texts, words) if rows is None else self._corpus_tags.take(rows)
         return replace(tags, probs=scaled(tags.probs, self._tag_factors))
@@ -108,7 +114,7 @@ class PriorTeacher:
     @cached_property
     def _tag_factors(self) -> NDArray[np.float32]:
         assert self._words is not None
-        return factors(self._of_words(self._corpus_tags, self._words), self._tag_prior) ** self.share
+        return factors(self._of_words(self._corpus_tags, self._words), self._tag_prior) ** self.tag_share
 
     @cached_property
     def _tag_prior(self) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ from ftx_edge.distillation.neighbours import MixedTeacher, NeighbourTeacher
 from ftx_edge.distillation.priors import PriorTeacher
 from ftx_edge.distillation.probe import probe_heads
 from ftx_edge.distillation.run import Run
+from ftx_edge.distillation.transitions import ChainedTeacher
 from ftx_edge.forward import autocast_for
 from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer, load_encoder, save_mplm
 from ftx_edge.recipe_tables import MplmRecipe, StepRecipe
@@ -73,9 +74,15 @@ def mixture(run: Run, corpus: Corpus, mplm: Teacher | None) -> Teacher:
             tag_weights=[balance.tag_weight, 1 - balance.tag_weight],
             alignment=run.recipe.alignment,
         )
-    if not balance.priors:
-        return said
-    return PriorTeacher(said, run.labelled_source, texts, words, share=balance.priors)
+    if balance.priors or (run.tagging and balance.tag_priors):
+        said = PriorTeacher(
+            said, run.labelled_source, texts, words, share=balance.priors, tag_share=balance.tag_priors
+        )
+    if run.tagging and balance.transitions:
+        said = ChainedTeacher(
+            said, run.labelled_source, share=balance.transitions, alignment=run.recipe.alignment
+        )
+    return said
 
 
 def _mixed(run: Run, stage: str) -> Parts:

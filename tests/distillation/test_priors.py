@@ -71,14 +71,16 @@ def test_a_label_that_never_occurs_is_not_scaled_without_end():
 def test_a_share_of_the_correction(share, expected):
     texts = tuple(f"pt {row}" for row in range(20))
     said = Said({text: [0.7, 0.3] for text in texts})
-    found = PriorTeacher(said, source([[1, 0], [0, 1]]), texts, None, share=share).soft_labels(texts)
+    found = PriorTeacher(
+        said, source([[1, 0], [0, 1]]), texts, None, share=share, tag_share=share
+    ).soft_labels(texts)
     np.testing.assert_allclose(found[:, 0], expected, atol=1e-3)
 
 
 def test_between_no_and_full_correction_and_no_text_decides_for_others_by_its_place():
     texts = ("x", "y", "z")
     said = Said({"x": [0.9, 0.1], "y": [0.6, 0.4], "z": [0.8, 0.2], "new": [0.9, 0.1]})
-    teacher = PriorTeacher(said, source([[0.5, 0.5]]), texts, None, share=0.5)
+    teacher = PriorTeacher(said, source([[0.5, 0.5]]), texts, None, share=0.5, tag_share=0.5)
     whole = teacher.soft_labels(texts)
     assert (whole[:, 0] < [0.9, 0.6, 0.8]).all()
     np.testing.assert_array_equal(teacher.soft_labels(("z", "x")), whole[[2, 0]])
@@ -97,6 +99,7 @@ def test_tags_are_corrected_by_how_often_words_have_them():
         texts,
         (WORDS, WORDS),
         share=1.0,
+        tag_share=1.0,
     )
     found = teacher.soft_tags(texts[1:], (WORDS,))
     assert found.splits.tolist() == [0, 2]
@@ -109,7 +112,7 @@ def test_the_fingerprint_follows_share_texts_and_source():
     said = Said({"x": [0.5, 0.5], "y": [0.5, 0.5]})
 
     def made(texts=("x",), share=0.5, labels=((1, 0),)):
-        return PriorTeacher(said, source(labels), texts, None, share=share).fingerprint
+        return PriorTeacher(said, source(labels), texts, None, share=share, tag_share=share).fingerprint
 
     assert len({made(), made(("y",)), made(share=1.0), made(labels=((0, 1),))}) == 4
     assert made() == made()
