@@ -69,7 +69,7 @@ def bridge(
     tokens = _offsets(token_offsets)
     if len(units) != len(probs):
         raise ValueError(f"{len(units)} units but {len(probs)} distributions")
-    outside, begin, inside = _columns(tuple(tags))
+    outside, begin, inside = tag_columns(tuple(tags))
     targets = np.zeros((len(tokens), len(tags)), dtype=np.float32)
     weight = np.zeros(len(tokens), dtype=np.float32)
 
@@ -242,8 +242,12 @@ def _probs(probs: ArrayLike, columns: int | None) -> Floats:
 
 
 @lru_cache(maxsize=64)
-def _columns(tags: tuple[str, ...]) -> tuple[int, Offsets, Offsets]:
-    """The column of ``O``, and those of ``B-x`` and of ``I-x``, in the order of the labels."""
+def tag_columns(tags: tuple[str, ...]) -> tuple[int, Offsets, Offsets]:
+    """The column of ``O``, and those of ``B-x`` and of ``I-x``, in the order of the labels.
+
+    Raises:
+        ValueError: not a whole set of BIO tags.
+    """
     at = {tag: column for column, tag in enumerate(tags)}
     labels = tag_labels(tags)
     missing = [tag for tag in bio_tags(labels) if tag not in at]

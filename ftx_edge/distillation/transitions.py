@@ -1,14 +1,16 @@
 """Tags of target text, made to follow each other as in English.
 
-A teacher says of each word by itself what it is. Where it is unsure, it lets two words in turn begin a date,
-or says of the word between two halves of a time that it is none. Which tags follow each other depends on the
-label set more than on the language, and the source model's tags of the unlabelled English text tell. So each
-word gets its marginal in a chain (forward-backward; Rabiner 1989, section III): the teacher's distributions,
-and between words how many times likelier a tag is after another than anywhere. No label is read. With which
-tags texts begin and end is left out: languages differ in that.
+A teacher says of each word by itself what it is. Where it is unsure, it lets two words in turn begin a
+date, says of the word between two halves of a time that it is none, or of the first word of a span that
+it goes on with what nothing began, because in English it would stand second. Which tags follow each other
+depends on the label set more than on the language, and the source model's tags of the unlabelled English
+text tell. So each word gets its marginal in a chain (forward-backward; Rabiner 1989, section III). Of the
+teacher the chain hears how likely each label is, and not whether a span of it begins; between words it
+hears how many times likelier a tag is after another than anywhere. No label is read. With which tags
+texts begin and end is left out: languages differ in that.
 
-The teacher has read the words around each word, so the chain hears some of its evidence twice: the potentials
-between words count in part only (``share``).
+The teacher has read the words around each word, so the chain hears some of its evidence twice: the
+potentials between words count in part only (``share``).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ftx_edge.alignment import tag_columns
 from ftx_edge.distillation.neighbours import LabelledSource, of_words, tags_of_words
 from ftx_edge.files import sha256_of_text
 from ftx_edge.soft_labels import SoftTags, Teacher, WordSpans
@@ -51,23 +54,46 @@ def ratios(probs: NDArray[np.float32], splits: NDArray[np.int64]) -> NDArray[np.
     return (after / anywhere).clip(1 / LARGEST_RATIO, LARGEST_RATIO).astype(np.float32)
 
 
+def open_ended(
+    probs: NDArray[np.float32], splits: NDArray[np.int64], tags: Sequence[str]
+) -> NDArray[np.float32]:
+    """How likely each label is of each word, as the potential both of beginning it and of going on with it.
+
+    The first word of a text goes on with nothing.
+
+    Args:
+        probs: float32 (W, K), distributions over ``tags``.
+        splits: as in ``ratios``.
+        tags: BIO names.
+
+    Returns:
+        float32 (W, K).
+    """
+    _, begin, inside = tag_columns(tuple(tags))
+    found = probs.copy()
+    found[:, begin] = found[:, inside] = probs[:, begin] + probs[:, inside]
+    firsts = splits[:-1][np.diff(splits) > 0]
+    found[np.ix_(firsts, inside)] = 0
+    return found
+
+
 def chained(
-    probs: NDArray[np.float32], splits: NDArray[np.int64], between: NDArray[np.float32]
+    own: NDArray[np.float32], splits: NDArray[np.int64], between: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """The marginals of each word in the chain of its text.
 
     Args:
-        probs: float32 (W, K), rows sum to 1.
+        own: float32 (W, K), the potential of each tag of each word.
         splits: as in ``ratios``.
         between: float32 (K, K), the potential of a tag (column) after another (row).
 
     Returns:
-        float32 (W, K), rows sum to 1; a text of one word keeps its own.
+        float32 (W, K), rows sum to 1.
     """
-    found, lengths = probs.copy(), np.diff(splits)
-    for length in np.unique(lengths[lengths > 1]):
+    found, lengths = np.zeros_like(own), np.diff(splits)
+    for length in np.unique(lengths[lengths > 0]):
         rows = splits[:-1][lengths == length][:, None] + np.arange(length)
-        found[rows] = _marginals(np.maximum(probs[rows], SMALLEST), between)
+        found[rows] = _marginals(np.maximum(own[rows], SMALLEST), between)
     return found
 
 
@@ -110,7 +136,8 @@ class ChainedTeacher:
         """A unit for each word of which the teacher knows."""
         probs, weight = tags_of_words(self.teacher.soft_tags(texts, words), words, mode=self.alignment)
         told = of_words(self.tags, words, probs, weight > 0)
-        probs = chained(told.probs, told.splits, self._between)
+        own = open_ended(told.probs, told.splits, self.tags)
+        probs = chained(own, told.splits, self._between)
         return SoftTags(self.tags, told.offsets, probs, told.splits)
 
     @cached_property

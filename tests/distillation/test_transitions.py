@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftx_edge.distillation.neighbours import LabelledSource
-from ftx_edge.distillation.transitions import LARGEST_RATIO, ChainedTeacher, chained, ratios
+from ftx_edge.distillation.transitions import LARGEST_RATIO, ChainedTeacher, chained, open_ended, ratios
 from ftx_edge.soft_labels import SoftTags
 
 TAGS = ("O", "B-date", "I-date")
@@ -117,12 +117,27 @@ def test_two_words_that_both_begin_a_date_become_one_date():
     np.testing.assert_array_equal(teacher.soft_labels(["sexta feira"]), [[1]])
 
 
-def test_a_share_of_nothing_changes_nothing_and_words_without_a_tag_are_left_out():
+def test_what_goes_on_in_english_may_begin_elsewhere():
+    # "7 am" with the words the other way round: by itself the first one goes on with what nothing began.
+    unsure = [[0.3, 0.1, 0.6], [0.2, 0.7, 0.1]]
+    teacher = ChainedTeacher(
+        Said({"午前 七": unsure}), source([O, B, I, O], [B, O]), share=1.0, alignment="character-bridge"
+    )
+    assert teacher.soft_tags(["午前 七"], [spans_of(2)]).probs.argmax(axis=1).tolist() == [1, 2]
+
+
+def test_a_label_is_as_likely_to_begin_as_to_go_on_save_at_the_start_of_a_text():
+    probs = np.array([[0.2, 0.5, 0.3], [0.4, 0.0, 0.6], [1, 0, 0]], np.float32)
+    found = open_ended(probs, np.array([0, 2, 2, 3]), TAGS)
+    np.testing.assert_allclose(found, [[0.2, 0.8, 0], [0.4, 0.6, 0.6], [1, 0, 0]])
+
+
+def test_words_of_which_nothing_is_told_are_left_out():
     said = {"a b": [[0.1, 0.8, 0.1], [0.1, 0.5, 0.4]], "c": [[0.2, 0.3, 0.5]]}
-    teacher = ChainedTeacher(Said(said), source([B, I]), share=0.0, alignment="character-bridge")
+    teacher = ChainedTeacher(Said(said), source([B, I]), share=0.5, alignment="character-bridge")
     found = teacher.soft_tags(["a b", "c"], [spans_of(2), spans_of(3)])
     assert found.splits.tolist() == [0, 2, 3]
-    np.testing.assert_allclose(found.probs, np.concatenate([said["a b"], said["c"]]), atol=1e-5)
+    np.testing.assert_allclose(found.probs[2], [0.2, 0.8, 0], atol=1e-5)
 
 
 def test_the_fingerprint_follows_share_and_source():
