@@ -79,6 +79,7 @@ def _print(result: Evaluation) -> None:
         "calibration error": f"{100 * result.calibration.error:.1f} %" if result.calibration else "",
         "span F1": _f1(result.spans.micro if result.spans else None),
         "span F1, exact characters": _f1(result.spans_by_character),
+        "spans that cut a word": f"{result.rounded:,}, taken to its edges" if result.rounded else "",
         f"span F1 against {result.reference}": _f1(result.span_agreement),
         "label and all spans right": _share(result.joint),
         "texts without a translation": "" if result.untranslated is None else f"{result.untranslated:,}",

@@ -28,7 +28,7 @@ from ftx_edge.metrics import (
     span_score,
 )
 from ftx_edge.runs import RunLayout
-from ftx_edge.spans import bio_to_spans, spans_to_bio
+from ftx_edge.spans import bio_to_spans, spans_to_bio, unaligned
 from ftx_edge.utterance import Span
 from ftx_edge.words import segmenter
 
@@ -57,6 +57,7 @@ class Evaluation:
         calibration: expected calibration error of the label's probability, and its bins.
         spans: micro F1 over words, as published figures are (strict, as seqeval), and of each label.
         spans_by_character: micro F1 of spans whose every character is right: what a user sees.
+        rounded: spans of the test set that begin or end inside a word; over words they are taken to its edges.
         span_agreement: micro F1 of the target's spans against the reference's, over words.
         joint: share of texts with the label and all spans right.
         unknown_labels: labels of the test set that the target does not know; each counts as an error.
@@ -79,6 +80,7 @@ class Evaluation:
     calibration: Calibration | None = None
     spans: SpanScore | None = None
     spans_by_character: Score | None = None
+    rounded: int | None = None
     span_agreement: Score | None = None
     joint: Proportion | None = None
     unknown_labels: tuple[str, ...] = ()
@@ -353,6 +355,7 @@ def _span_figures(
     return {
         "spans": span_score(mine, true),
         "spans_by_character": span_score(answers.spans, gold).micro,
+        "rounded": sum(len(unaligned(of, own)) for of, own in zip(gold, words, strict=True)),
         "span_agreement": span_score(mine, over_words(other.spans)).micro if other and other.spans else None,
         "joint": joint,
     }

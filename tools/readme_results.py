@@ -18,16 +18,16 @@ RESULTS = ROOT / "docs" / "results"
 STUDENTS = ("transformer", "cnn", "static")
 INTENTS = {
     ("source", None, "fp32"): "English model, on English",
-    ("csls", None, "fp32"): "multilingual LM after step 1",
-    ("csls", "tfidf", "fp32"): "TF-IDF on its labels",
-    ("csls", "cnn-narrow", "int8"): "**cnn student, int8**",
+    ("neighbours", None, "fp32"): "multilingual LM after step 1",
+    ("neighbours", "tfidf", "fp32"): "TF-IDF on its labels",
+    ("neighbours", "cnn-narrow", "int8"): "**cnn student, int8**",
 }
 SLOTS = {
     ("source", None, "fp32"): "English model, on English",
-    ("csls", None, "fp32"): "multilingual LM after step 1",
-    ("csls", "cnn-narrow", "int8"): "**the same cnn student, int8**",
+    ("neighbours", None, "fp32"): "multilingual LM after step 1",
+    ("neighbours", "cnn-narrow", "int8"): "**the same cnn student, int8**",
 }
-"""Method, student and precision in the suite csls, its joint source, and what the README calls them."""
+"""Method, student and precision in the suite nine, its joint source, and what the README calls them."""
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 
 
@@ -105,7 +105,7 @@ def _nine() -> str:
 
 def _table(metric: str, title: str, chosen: dict[tuple[str, str | None, str], str]) -> str:
     """A line for each that is chosen, with its mean over the target languages."""
-    figures = Figures.of(current(MeasurementStore(RESULTS / "csls.json").read()), metric)
+    figures = Figures.of(current(MeasurementStore(RESULTS / "nine.json").read()), metric)
     rows = []
     for subject, name in chosen.items():
         for model, seeds in figures.values.items():

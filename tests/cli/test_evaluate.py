@@ -31,6 +31,16 @@ def test_json_has_the_same_numbers(ftx, tiny_package, labelled):
     assert values["confusions"][0]["predicted"] == "play_music"
 
 
+@pytest.mark.parametrize(("end", "said"), [(23, False), (20, True)])
+def test_spans_that_cut_a_word_are_counted(ftx, tiny_joint_package, tmp_path, end, said):
+    span = {"start": 16, "end": end, "label": "room"}
+    file = tmp_path / "pt.test.jsonl"
+    file.write_text(json.dumps({"text": "acenda a luz da cozinha", "spans": [span]}) + "\n", encoding="utf-8")
+    shown = ftx("evaluate", tiny_joint_package, "--test", file).out
+    assert ("spans that cut a word: 1, taken to its edges" in " ".join(shown.split())) == said
+    assert json.loads(ftx("evaluate", tiny_joint_package, "--test", file, "--json").out)["rounded"] == said
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [("", "test.txt"), ("acenda a luz\n", "neither labels nor spans")],

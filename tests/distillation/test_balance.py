@@ -17,6 +17,7 @@ from ftx_edge.batches import TrainingSet, collate
 from ftx_edge.distillation import distill, probe, step1
 from ftx_edge.distillation.balance import Labelled, aligned_tags, join_sets, translated
 from ftx_edge.distillation.progress import Silent
+from ftx_edge.distillation.run import Run
 from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.mplm import states
 from ftx_edge.mplm.space import WordVectors
@@ -319,6 +320,21 @@ def test_label_and_tags_are_balanced_together(tiny_world, functions, tmp_path, m
     assert (tmp_path / "run" / "students" / "pt" / "model.safetensors").is_file()
 
 
+def test_transitions_change_tags_and_no_label(tiny_world, functions, tmp_path):
+    said = {}
+    for share in (0.0, 0.75):
+        changes = {"teacher.tag": f"{functions}:tagger", "balance.transitions": share}
+        run = Run(recipe(tiny_world, **changes), tmp_path / str(share), Silent())
+        corpus = run.targets["pt"]
+        teacher = step1.mixture(run, corpus, None)
+        said[share] = teacher.soft_labels(corpus.train), teacher.soft_tags(corpus.train, corpus.train_words)
+    (labels, apart), (same, chained) = said.values()
+    np.testing.assert_array_equal(labels, same)
+    np.testing.assert_array_equal(apart.offsets, chained.offsets)
+    np.testing.assert_allclose(chained.probs.sum(axis=1), 1, rtol=1e-5)
+    assert not np.allclose(apart.probs, chained.probs, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -327,6 +343,7 @@ def test_label_and_tags_are_balanced_together(tiny_world, functions, tmp_path, m
         ({"balance.neighbours": 0}, "balance.neighbours must be above 0"),
         ({"balance.naive": "maybe"}, "unknown balance.naive 'maybe'"),
         ({"balance.weight": 1.5}, "a share between 0 and 1"),
+        ({"balance.transitions": -0.1}, "balance.transitions -0.1: a share between 0 and 1"),
         ({"balance.method": "none", "balance.students": True}, "balance.students needs"),
     ],
 )
