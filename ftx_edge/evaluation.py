@@ -57,7 +57,7 @@ class Evaluation:
         calibration: expected calibration error of the label's probability, and its bins.
         spans: micro F1 over words, as published figures are (strict, as seqeval), and of each label.
         spans_by_character: micro F1 of spans whose every character is right: what a user sees.
-        rounded: spans of the test set that begin or end inside a word; over words they are taken to its edges.
+        rounded: spans of the test set that cut a word; over words they are taken to its edges.
         span_agreement: micro F1 of the target's spans against the reference's, over words.
         joint: share of texts with the label and all spans right.
         unknown_labels: labels of the test set that the target does not know; each counts as an error.
