@@ -115,9 +115,11 @@ def test_the_suites_that_come_along_can_be_read_and_have_a_quick_grid(name):
         "ablation-step2",
         "architectures",
         "averaged",
+        "ablation-transitions",
         "csls",
         "mplms",
         "mtop-subset",
+        "nine",
     ],
 )
 def test_the_offline_suites_can_be_read_and_write_into_the_results(name):
@@ -134,7 +136,7 @@ def test_the_offline_suites_can_be_read_and_write_into_the_results(name):
             "massive-translator",
             "transformer/e5-small/neighbours-and-translations/cnn-and-translations/seed0",
         ),
-        ("examples/massive/joint.toml", "csls", "joint/e5-small/csls/cnn-narrow/seed0"),
+        ("examples/massive/joint.toml", "nine", "joint/e5-small/neighbours/cnn-narrow/seed0"),
     ],
     ids=["best", "joint"],
 )
