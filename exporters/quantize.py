@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from ftx_edge.errors import UsageError
+from ftx_edge.errors import FtxError, UsageError
 
 _ROUNDED = ("MatMul", "LSTM")
 
@@ -30,6 +30,7 @@ def quantize(model: onnx.ModelProto, keep_float: Collection[str] = ()) -> onnx.M
 
     Raises:
         UsageError: a name that is not of a product.
+        FtxError: the folder for temporary files cannot be written.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -57,6 +58,9 @@ def quantize(model: onnx.ModelProto, keep_float: Collection[str] = ()) -> onnx.M
                 nodes_to_exclude=[*_heads(rounded.graph), *keep_float],
             )
             result = onnx.load(path)
+    except OSError as error:
+        cure = "free some space there, or set TMPDIR to another folder"
+        raise FtxError(f"{tempfile.gettempdir()}: {error.strerror or error}: {cure}") from error
     finally:
         logger.setLevel(level)
     onnx.checker.check_model(result)

@@ -10,7 +10,7 @@ from ftx_edge.data import read_utterances
 from ftx_edge.errors import FtxError, GateError, UsageError
 from ftx_edge.exporters.pipeline import ExportResult, export_student
 from ftx_edge.recipe import Recipe
-from ftx_edge.runs import RunLayout
+from ftx_edge.runs import RunLayout, kept_evaluation
 from ftx_edge.students import load_student
 from ftx_edge.tokenization import UNSPACED
 from ftx_edge.utterance import Utterance
@@ -104,10 +104,8 @@ def export(
 
 def _student_figures(stage: Mapping[str, Any], held_out: int) -> dict[str, Any]:
     """The student against its teacher on so many held-out texts, as its training has measured it."""
-    kept: Mapping[str, Any] = next(
-        (row for row in stage.get("history", ()) if row["step"] == stage.get("best_step")), {}
-    )
-    heads = {name: kept[name] for name in ("label_agreement", "tag_agreement") if name in kept}
+    kept = kept_evaluation(stage)
+    heads: dict[str, Any] = {n: kept[n] for n in ("label_agreement", "tag_agreement") if n in kept}
     figures = {"kl": stage.get("loss"), **(heads or {"agreement": stage.get("agreement")}), "texts": held_out}
     return {name: round(value, 4) for name, value in figures.items() if value is not None}
 

@@ -269,6 +269,12 @@ def finish_stage(layout: RunLayout, stage: str, figures: Mapping[str, Any]) -> N
     layout.write_record(record)
 
 
+def kept_evaluation(figures: Mapping[str, Any]) -> dict[str, float]:
+    """The evaluation at the step whose weights a stage kept, by its record; empty where that has none."""
+    rows = (row for row in figures.get("history", ()) if row["step"] == figures.get("best_step"))
+    return next(rows, {})
+
+
 def write_metrics(layout: RunLayout, stage: str, history: Iterable[Mapping[str, float]]) -> None:
     """Put the evaluations of ``stage`` into ``metrics.jsonl``, in place of what it held of that stage."""
     lines = []

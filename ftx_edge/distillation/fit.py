@@ -28,6 +28,7 @@ from ftx_edge.distillation.progress import Progress
 from ftx_edge.distillation.range_test import STEPS, range_test
 from ftx_edge.errors import FtxError
 from ftx_edge.recipe_tables import StepRecipe
+from ftx_edge.runs import kept_evaluation
 
 CHECKPOINT_SECONDS = 60.0
 
@@ -70,7 +71,7 @@ class FitResult:
     @property
     def kept(self) -> dict[str, float]:
         """The evaluation at the step that was kept."""
-        return next(row for row in self.history if row["step"] == self.best_step)
+        return kept_evaluation(vars(self))
 
     @classmethod
     def of(cls, figures: Mapping[str, Any]) -> FitResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -236,6 +237,16 @@ def test_a_failed_export_leaves_the_old_package_as_it_was(exported, make_student
     with pytest.raises(FtxError, match="No space left on device: free some space"):
         export_student(make_student("cnn", "joint"), TEXTS, folder, language="pt", max_drop=1)
     assert contents(tmp_path) == before
+
+
+def test_a_full_temporary_folder_is_named(make_student, tmp_path, monkeypatch):
+    def disk_full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("onnxruntime.quantization.quantize_dynamic", disk_full)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(FtxError, match=f"{tmp_path}: No space left on device: free .* or set TMPDIR"):
+        export_student(make_student("static", "joint"), TEXTS, tmp_path / "pt", language="pt", max_drop=1)
 
 
 def test_a_package_is_replaced_by_a_new_one(exported, make_student, tmp_path):
