@@ -199,7 +199,7 @@ def _translated_english(
     from ftx_edge.translation import TranslationCache, open_translator
     from ftx_edge.words import segmenter
 
-    recipe = replace(recipe, data=replace(recipe.data, targets={}), augment=AugmentRecipe())
+    recipe = replace(recipe, data=replace(recipe.data, targets={}), augment=AugmentRecipe(share=0.0))
     device = make_accelerator(recipe.device, "fp32").device
     teachers = open_teachers(recipe, device=device.type)
     tagging = teachers.tags != ()

@@ -74,7 +74,7 @@ class Recipe:
     data: DataRecipe = field(default_factory=DataRecipe)
     mplm: MplmRecipe = field(default_factory=MplmRecipe)
     step1: StepRecipe = field(default_factory=lambda: StepRecipe(epochs=5.0))
-    step2: StepRecipe = field(default_factory=lambda: StepRecipe(epochs=30.0, patience=8))
+    step2: StepRecipe = field(default_factory=lambda: StepRecipe(epochs=8.0, patience=8))
     student: StudentRecipe = field(default_factory=StudentRecipe)
     balance: BalanceRecipe = field(default_factory=BalanceRecipe)
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)

@@ -17,7 +17,7 @@ TRIMMED = ("mplm", "mplm-layers")
 """Where the student's pieces are the mPLM's."""
 BALANCES = ("none", "neighbours", "translations")
 SIMILARITIES = ("cosine", "csls")
-AUGMENTATIONS = ("drop", "mask", "crop", "mix", "translate", "round-trip", "paraphrase", "switch")
+AUGMENTATIONS = ("drop", "mask", "crop", "mix", "replace", "translate", "round-trip", "paraphrase", "switch")
 _TRANSLATING = {
     "there": ("round-trip", "switch"),
     "back": ("translate", "round-trip"),
@@ -244,10 +244,11 @@ class AugmentRecipe:
 
     Args:
         share: texts made for each text; 0 makes none.
-        methods: taken in turn: ``drop`` and ``mask`` words, ``crop`` to a stretch of words, ``mix`` a stretch
-            of another text in; with a translator ``translate`` English texts, ``round-trip`` to English and
-            back, ``paraphrase`` within the language, ``switch`` a stretch to English.
-        rate: share of the words that ``drop`` and ``mask`` take.
+        methods: taken in turn: ``replace`` pieces of words by new ones that the mPLM knows, ``drop`` and
+            ``mask`` words, ``crop`` to a stretch of words, ``mix`` a stretch of another text in; with a
+            translator ``translate`` English texts, ``round-trip`` to English and back, ``paraphrase`` within
+            the language, ``switch`` a stretch to English.
+        rate: share of the words that ``drop`` and ``mask`` take, and of the pieces that ``replace`` does.
         there: translators of a language into English, for ``round-trip`` and ``switch``.
         back: translators of English into the language, for ``translate`` and ``round-trip``.
         within: translators of the language into itself, for ``paraphrase``.
@@ -257,9 +258,9 @@ class AugmentRecipe:
             most all there are; selection stays on target text.
     """
 
-    share: float = 0.0
-    methods: tuple[str, ...] = ("drop", "mask", "mix")
-    rate: float = 0.2
+    share: float = 4.0
+    methods: tuple[str, ...] = ("replace",)
+    rate: float = 0.3
     there: dict[str, str] = field(default_factory=dict)
     back: dict[str, str] = field(default_factory=dict)
     within: dict[str, str] = field(default_factory=dict)

@@ -221,7 +221,7 @@ def train_on_labels(
         teacher=TeacherRecipe(),
         data=DataRecipe(held_out=recipe.data.held_out, targets={lang: str(labelled)}),
         balance=BalanceRecipe(),
-        augment=AugmentRecipe(),
+        augment=AugmentRecipe(share=0.0),
         ensemble=EnsembleRecipe(),
     )
     layout = open_run(

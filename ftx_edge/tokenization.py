@@ -15,6 +15,7 @@ PAD, UNK, CLS = "[PAD]", "[UNK]", "[CLS]"
 SPECIAL_TOKENS = (PAD, UNK, CLS)
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "km", "my"})
 """Languages whose words are written without spaces between them."""
+_NORMALIZER = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def train_tokenizer(
 def bare_tokenizer(model: models.Model, lang: str) -> Tokenizer:
     """A model of pieces behind the normalisation and the splitting that every student has."""
     tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.normalizer = _NORMALIZER
     if lang in UNSPACED:
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
@@ -81,6 +82,11 @@ def bare_tokenizer(model: models.Model, lang: str) -> Tokenizer:
         )
         tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     return tokenizer
+
+
+def normalized(text: str) -> str:
+    """The text as every student reads it."""
+    return _NORMALIZER.normalize_str(text)
 
 
 def finished_tokenizer(tokenizer: Tokenizer, max_length: int) -> Tokenizer:

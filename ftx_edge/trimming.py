@@ -9,19 +9,17 @@ more text to learn from.
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, models
 
 from ftx_edge.errors import UsageError
+from ftx_edge.pieces import METASPACE, is_writable, most_alike, script, scripts_of
 from ftx_edge.soft_labels import WordSpans
 from ftx_edge.tokenization import SPECIAL_TOKENS, UNK, bare_tokenizer, finished_tokenizer, segmented_texts
-
-METASPACE = "▁"
-_LEAST_SHARE = 0.01
-"""Of the letters of a text, for their script to be one of the language's."""
 
 
 def scored_pieces(tokenizer: Tokenizer) -> dict[str, float]:
@@ -48,6 +46,7 @@ def trimmed_tokenizer(
     words: Sequence[WordSpans] | None = None,
     vocab_size: int = 10_000,
     spare_pieces: int = 0,
+    embeddings: NDArray[np.float32] | None = None,
     max_length: int = 128,
 ) -> Tokenizer:
     """A Unigram tokenizer of the mPLM's pieces that occur in ``texts``, most frequent first.
@@ -62,7 +61,8 @@ def trimmed_tokenizer(
         lang: decides how words begin, as in ``train_tokenizer``.
         words: the words of each text, for unspaced languages: no piece is counted across two of them.
         vocab_size: most pieces that occur in the text, special tokens included.
-        spare_pieces: so many more that do not: the most likely ones of the mPLM in the scripts of the text.
+        spare_pieces: so many more that do not, in the scripts of the text, those most like its own pieces.
+        embeddings: float32 (V, H), the mPLM's, which say what is alike; needed for spare pieces.
         max_length: longest encoding, ``[CLS]`` included; the rest is cut off.
 
     Raises:
@@ -90,7 +90,10 @@ def trimmed_tokenizer(
     # Characters that the mPLM does not know are less likely than any piece, and more than the unknown.
     lowest = min(scores.values()) - 1.0
     ranked = sorted([*kept, *needed], key=lambda p: (-counts[p], p))
-    spare = _likeliest(scores, but=set(counts) | alone, of=characters, count=spare_pieces, whole=whole)
+    spare = []
+    if spare_pieces:
+        assert embeddings is not None
+        spare = _spare(mplm, embeddings, scores, counts, characters, whole)[:spare_pieces]
     vocabulary = [(name, 0.0) for name in SPECIAL_TOKENS]
     vocabulary += [(piece, scores.get(piece, lowest)) for piece in (*ranked, *spare)]
     tokenizer = bare_tokenizer(models.Unigram(vocabulary, unk_id=SPECIAL_TOKENS.index(UNK)), lang)
@@ -98,28 +101,26 @@ def trimmed_tokenizer(
     return finished_tokenizer(tokenizer, max_length)
 
 
-def _likeliest(
-    scores: Mapping[str, float], *, but: set[str], of: Counter[str], count: int, whole: Tokenizer
+def _spare(
+    mplm: Tokenizer,
+    embeddings: NDArray[np.float32],
+    scores: Mapping[str, float],
+    counts: Mapping[str, int],
+    characters: Mapping[str, int],
+    whole: Tokenizer,
 ) -> list[str]:
-    """The likeliest pieces that could occur in text of those characters, and are not left out by ``but``."""
-    scripts: Counter[str] = Counter()
-    for character, times in of.items():
-        scripts[_script(character)] += times
-    written = {s for s, times in scripts.items() if s and times >= _LEAST_SHARE * scripts.total()}
-    if METASPACE in of:
-        written.add(_script(METASPACE))
-    found: list[str] = []
-    for piece in sorted(scores, key=lambda p: (-scores[p], p)):
-        if len(found) == count:
-            break
-        possible = piece not in but and all(_script(character) in written for character in piece)
-        if possible and whole.normalizer.normalize_str(piece) == piece:
-            found.append(piece)
-    return found
-
-
-def _script(character: str) -> str:
-    """``LATIN``, ``THAI``, ``CJK`` ...: the first word of the names of its letters; "" for all else."""
-    if unicodedata.category(character)[0] not in "LM" and character != METASPACE:
-        return ""
-    return unicodedata.name(character, "").partition(" ")[0]
+    """Pieces that the text could hold and does not, those most like its own first."""
+    scripts = scripts_of(characters)
+    if METASPACE in characters:
+        scripts.add(script(METASPACE))
+    others = [
+        piece
+        for piece in sorted(scores)
+        if piece not in counts
+        and piece not in characters
+        and is_writable(piece, scripts, whole.normalizer.normalize_str)
+    ]
+    own = sorted(piece for piece in counts if piece in scores)
+    row = mplm.get_vocab()
+    order = most_alike(*(embeddings[[row[piece] for piece in pieces]] for pieces in (own, others)))
+    return [others[place] for place in order]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
@@ -37,9 +38,19 @@ def test_the_pieces_that_the_text_uses_are_kept_and_no_others(mplm):
     assert not {"▁the", "▁light", "▁Luz", "灯", "<s>"} & vocabulary.keys()
 
 
-def test_spare_pieces_are_the_likeliest_that_text_of_its_scripts_could_hold(mplm):
+def near(mplm, *pieces):
+    """Embeddings in which those pieces are like the ones that the texts use, and no others."""
+    counts = {piece for text in TEXTS for piece in trimmed_tokenizer(mplm, [text], lang="pt").get_vocab()}
+    rows = np.zeros((mplm.get_vocab_size(), 2), np.float32)
+    for piece, row in mplm.get_vocab().items():
+        rows[row, 0] = 1.0 if piece in counts | set(pieces) else -1.0
+    return rows
+
+
+def test_spare_pieces_are_those_most_like_the_ones_that_the_text_uses(mplm):
     plain = trimmed_tokenizer(mplm, TEXTS, lang="pt")
-    spared = trimmed_tokenizer(mplm, TEXTS, lang="pt", spare_pieces=2)
+    embeddings = near(mplm, "▁the", "▁light")
+    spared = trimmed_tokenizer(mplm, TEXTS, lang="pt", spare_pieces=2, embeddings=embeddings)
     assert spared.get_vocab_size() == plain.get_vocab_size() + 2
     assert spared.get_vocab().keys() - plain.get_vocab().keys() == {"▁the", "▁light"}
     for text in TEXTS:
@@ -48,13 +59,16 @@ def test_spare_pieces_are_the_likeliest_that_text_of_its_scripts_could_hold(mplm
 
 
 def test_spare_pieces_are_as_many_as_there_are(mplm):
-    tokens = trimmed_tokenizer(mplm, TEXTS, lang="pt", spare_pieces=1000).get_vocab()
+    spared = trimmed_tokenizer(mplm, TEXTS, lang="pt", spare_pieces=1000, embeddings=near(mplm))
+    tokens = spared.get_vocab()
     assert {"▁the", "▁light", "sa", "la"} <= tokens.keys()
     assert not {"灯", "打开", "▁Luz"} & tokens.keys()  # another script, upper case
 
 
 def test_spare_pieces_of_an_unspaced_language_do_not_begin_words(mplm):
-    tokens = trimmed_tokenizer(mplm, ("打开厨房",), lang="zh", spare_pieces=1000).get_vocab()
+    texts, embeddings = ("打开厨房",), near(mplm)
+    spared = trimmed_tokenizer(mplm, texts, lang="zh", spare_pieces=1000, embeddings=embeddings)
+    tokens = spared.get_vocab()
     assert {"灯", "厨"} <= tokens.keys()
     assert "▁the" not in tokens
 

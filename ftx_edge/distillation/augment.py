@@ -3,17 +3,20 @@
 Whatever comes out is labelled by the teacher, so it need not mean what it was made from: it only has to show
 the teacher off where the student will be used. Masking and cropping are those of Tang et al. 2019,
 *Distilling Task-Specific Knowledge from BERT into Simple Neural Networks*, dropping is that of Wei and Zou
-2019, *EDA*; mixing puts a stretch of one text into another. With a translator there are paraphrases by way
-of English, code-switched texts (Qin et al. 2020, *CoSDA-ML*), and the English corpus in translation.
+2019, *EDA*; mixing puts a stretch of one text into another; replacing brings in words that no text holds
+(`Replacements`). With a translator there are paraphrases by way of English, code-switched texts (Qin et al.
+2020, *CoSDA-ML*), and the English corpus in translation.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ftx_edge.distillation.corpus import Corpus
+from ftx_edge.distillation.replacements import Replacements
 from ftx_edge.recipe_tables import AugmentRecipe
 from ftx_edge.soft_labels import WordSpans
 from ftx_edge.words import segmenter
@@ -54,6 +57,7 @@ def augment(
     seed: int,
     cut: Cut,
     translations: Translations | None = None,
+    replacements: Replacements | None = None,
 ) -> Corpus:
     """The corpus with ``recipe.share`` new training texts for each that it has; the held-out part stays.
 
@@ -66,6 +70,7 @@ def augment(
         seed: everything random depends on it, and on the language.
         cut: the language's segmenter.
         translations: needed for ``translate``, ``round-trip``, ``paraphrase`` and ``switch``.
+        replacements: needed for ``replace``.
     """
     rng = random.Random(f"{seed} augment {corpus.lang}")
     words = corpus.train_words or tuple(tuple(cut(text)) for text in corpus.train)
@@ -76,9 +81,14 @@ def augment(
     given = _translated(corpus, list(zip(methods, rows, strict=True)), translations or Translations(), rng)
     cut_english = segmenter("en")
     made: list[str] = []
+    candidates: Iterable[str]
     for i, (row, method) in enumerate(zip(rows, methods, strict=True)):
         if method in _WHOLE:
             candidates = [given[i]]
+        elif method == "replace":
+            assert replacements is not None
+            replace = partial(replacements, corpus.train[row], words[row], recipe.rate, rng)
+            candidates = (replace() for _ in range(_ATTEMPTS))
         else:
             other = rng.randrange(len(corpus.train))
             partner, partner_words = corpus.train[other], words[other]

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ftx_edge.batches import TrainingSet
 from ftx_edge.distillation.labelled import Labelled
-from ftx_edge.distillation.nearest import centred
 from ftx_edge.distillation.neighbours import tags_of_words
 from ftx_edge.distillation.progress import Progress
 from ftx_edge.errors import FtxError
@@ -24,6 +23,7 @@ from ftx_edge.mplm.space import Space
 from ftx_edge.soft_labels import SoftTags, WordSpans
 from ftx_edge.tokenization import Encoded
 from ftx_edge.translation import Status, TranslationCache, Translator, translate_texts
+from ftx_edge.vectors import centred
 
 Cut = Callable[[str], Sequence[tuple[int, int]]]
 

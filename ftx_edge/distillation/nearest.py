@@ -120,12 +120,6 @@ def hubness(
     return (cosines.mean(axis=1) / 2).astype(np.float32)
 
 
-def centred(vectors: NDArray[np.float32], centre: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows less ``centre``, of length 1."""
-    moved = vectors - centre
-    return moved / np.linalg.norm(moved, axis=1, keepdims=True).clip(1e-9)
-
-
 def neighbour_distributions(
     indices: NDArray[np.int64],
     cosines: NDArray[np.float32],

@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from ftx_edge.alignment import words_from_tokens
 from ftx_edge.distillation.nearest import (
     SMALLEST,
-    centred,
     geometric_mean,
     hubness,
     nearest,
@@ -37,6 +36,7 @@ from ftx_edge.distillation.nearest import (
 from ftx_edge.files import sha256_of_text
 from ftx_edge.mplm.space import Space, WordVectors
 from ftx_edge.soft_labels import SoftLabels, SoftTags, Teacher, WordSpans
+from ftx_edge.vectors import centred
 
 
 @dataclass(frozen=True)

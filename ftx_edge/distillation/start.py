@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from ftx_edge.arrays import read_arrays, write_arrays
-from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer
+from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer, piece_embeddings
 from ftx_edge.mplm.space import last_states
 from ftx_edge.soft_labels import WordSpans
 from ftx_edge.students.model import Student
@@ -75,7 +75,7 @@ def start_from_mplm(
     projected = project(vectors[found], counts[found], size=weight.shape[1], scale=scale)
     new = weight.detach().cpu().numpy().copy()
     new[found, : projected.shape[1]] = projected
-    static = mplm.encoder.get_input_embeddings().weight.detach().float().cpu().numpy()  # type: ignore[operator]
+    static = piece_embeddings(mplm.encoder)
     names = tokenizer.get_vocab()
     known = {names[piece]: row for piece, row in mplm_tokenizer.backend.get_vocab().items() if piece in names}
     seen = [piece for piece in found if piece in known]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from tokenizers import Tokenizer
 
 from ftx_edge.batches import TrainingSet
-from ftx_edge.distillation.augment import Translate, Translations, augment
+from ftx_edge.distillation.augment import Cut, Translate, Translations, augment
 from ftx_edge.distillation.balance import join_sets
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.first_layers import start_from_layers
@@ -17,12 +17,13 @@ from ftx_edge.distillation.fit import FitResult, make_accelerator
 from ftx_edge.distillation.inputs import SOURCE_LANGUAGE
 from ftx_edge.distillation.labelled import Labelled
 from ftx_edge.distillation.mplm_teacher import teacher_of_students
+from ftx_edge.distillation.replacements import Replacements
 from ftx_edge.distillation.run import Run
 from ftx_edge.distillation.start import start_from_mplm
 from ftx_edge.distillation.step1 import mixture
 from ftx_edge.distillation.student import new_student, student_tokenizer
 from ftx_edge.files import sha256_of, sha256_of_text
-from ftx_edge.mplm.model import load_mplm
+from ftx_edge.mplm.model import load_mplm, piece_embeddings
 from ftx_edge.runs import write_held_out
 from ftx_edge.soft_labels import SoftLabels, Teacher
 from ftx_edge.students.model import Student, count_parameters, save_student
@@ -34,12 +35,14 @@ from ftx_edge.words import segmenter
 def step2(run: Run, corpus: Corpus) -> FitResult:
     """Distil a student of the language of ``corpus``, and write it."""
     stage = f"students/{corpus.lang}"
-    teacher = _teacher(run, corpus)
+    training = _augmented(run, corpus) if run.recipe.augment.share else corpus
+    teacher = _teacher(run, corpus, training)
     english = _english(run, corpus)
-    read = _with(corpus, english)
+    # Of all that augmentation makes, these alone are words to know.
+    read = _with(training if "replace" in run.recipe.augment.methods else corpus, english)
     tokenizer = student_tokenizer(run.recipe, read.train, lang=read.lang, words=read.train_words)
     student = _untrained(run, read, tokenizer, teacher)
-    train, held_out = _sets(run, corpus, english, tokenizer, teacher)
+    train, held_out = _sets(run, training, english, tokenizer, teacher)
     result = run.fit(
         student,
         train,
@@ -65,9 +68,10 @@ def step2(run: Run, corpus: Corpus) -> FitResult:
     return result
 
 
-def _teacher(run: Run, corpus: Corpus) -> Teacher:
+def _teacher(run: Run, corpus: Corpus, training: Corpus) -> Teacher:
+    """The mPLM, centred on the text as it was given; or its mixture with the neighbours of all text."""
     mplm = teacher_of_students(run, corpus)
-    return mixture(run, corpus, mplm) if run.recipe.balance.students else mplm
+    return mixture(run, training, mplm) if run.recipe.balance.students else mplm
 
 
 def _english(run: Run, corpus: Corpus) -> Corpus:
@@ -137,8 +141,7 @@ def _sets(
     def encoded(part: Labelled) -> TrainingSet:
         return run.training_set(part, lambda texts, _words: encode(tokenizer, texts))
 
-    training = _augmented(run, corpus) if run.recipe.augment.share else corpus
-    train, held_out = (encoded(part) for part in run.labelled(training, teacher))
+    train, held_out = (encoded(part) for part in run.labelled(corpus, teacher))
     if not english.train:
         return train, held_out
     english_teacher = teacher_of_students(run, english)
@@ -160,10 +163,26 @@ def _augmented(run: Run, corpus: Corpus) -> Corpus:
         english=run.source.train,
     )
     cut = segmenter(lang, run.recipe.data.segmenters.get(lang))
+    replacements = _replacements(run, corpus, cut) if "replace" in recipe.methods else None
     with run.processes.main_process_first():
-        augmented = augment(corpus, recipe, seed=run.recipe.seed, cut=cut, translations=translations)
+        augmented = augment(
+            corpus,
+            recipe,
+            seed=run.recipe.seed,
+            cut=cut,
+            translations=translations,
+            replacements=replacements,
+        )
     run.progress.note(f"{lang}: {len(augmented.train) - len(corpus.train)} texts made from others")
     return augmented
+
+
+def _replacements(run: Run, corpus: Corpus, cut: Cut) -> Replacements:
+    """New pieces as many as the student's vocabulary has room for."""
+    words = corpus.train_words or tuple(tuple(cut(text)) for text in corpus.train)
+    mplm, tokenizer = load_mplm(run.layout.mplm)
+    embeddings, vocab_size = piece_embeddings(mplm.encoder), run.recipe.student.vocab_size
+    return Replacements(tokenizer, embeddings, corpus.train, words, vocab_size=vocab_size)
 
 
 def _translator(

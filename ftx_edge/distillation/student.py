@@ -11,8 +11,10 @@ from ftx_edge.mplm.model import (
     MultilingualTokenizer,
     default_prefix,
     load_config,
+    load_encoder,
     load_tokenizer,
     longest_input,
+    piece_embeddings,
 )
 from ftx_edge.recipe import Recipe
 from ftx_edge.recipe_tables import TRIMMED, MplmRecipe
@@ -46,7 +48,15 @@ def student_tokenizer(
     sizes = {"vocab_size": student.vocab_size, "max_length": student.max_length}
     if student.init in TRIMMED:
         backend, spare = mplm_tokenizer(recipe.mplm).backend, student.spare_pieces
-        return trimmed_tokenizer(backend, texts, lang=lang, words=words, spare_pieces=spare, **sizes)
+        return trimmed_tokenizer(
+            backend,
+            texts,
+            lang=lang,
+            words=words,
+            spare_pieces=spare,
+            embeddings=piece_embeddings(load_encoder(recipe.mplm.name)) if spare else None,
+            **sizes,
+        )
     return train_tokenizer(texts, lang=lang, words=words, **sizes)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -222,6 +223,12 @@ def load_encoder(name: str) -> nn.Module:
             return transformers.AutoModel.from_pretrained(folder, **options)
     except (OSError, ValueError, SafetensorError) as error:
         raise FtxError(f"mPLM {name!r} cannot be loaded: {_first_line(error)}") from error
+
+
+def piece_embeddings(encoder: nn.Module) -> NDArray[np.float32]:
+    """(V, H): what an encoder knows of each of its pieces before any context."""
+    embeddings: nn.Embedding = encoder.get_input_embeddings()  # type: ignore[operator]
+    return embeddings.weight.detach().float().cpu().numpy()
 
 
 def load_tokenizer(name: str, *, prefix: str = "", max_length: int = 128) -> MultilingualTokenizer:

@@ -65,6 +65,7 @@ def recipe(world) -> Callable[..., Recipe]:
             "step1.batch_size": 8,
             "step2.batch_size": 8,
             "balance.method": "none",
+            "augment.share": 0,
             "student.architecture": "cnn",
             "student.init": "random",
             "student.vocab_size": 150,
@@ -161,6 +162,7 @@ def starting(tiny_world) -> Callable[..., Recipe]:
                 "student.architecture": "static",
                 "student.embedding_size": 16,
                 "student.init": init,
+                "augment.share": 0,
             }
         )
 

@@ -18,6 +18,7 @@ TEXTS = tuple(
     f"{v} {t} {p}" for v in ("acenda", "apague") for t in ("a luz", "o rádio") for p in ("já", "ali")
 )
 CORPUS = Corpus("pt", TEXTS, ("toque uma música",), 0)
+WITHOUT_WORDS = ("drop", "mask", "mix")
 A, B = "acenda a luz da sala", "um dois três"
 
 
@@ -67,7 +68,7 @@ def test_words_without_spaces_between_them_are_joined_without():
 
 
 def test_a_corpus_gains_its_share_of_new_different_texts_and_keeps_its_own():
-    found = augment(CORPUS, AugmentRecipe(share=1.5), seed=0, cut=cut)
+    found = augment(CORPUS, AugmentRecipe(share=1.5, methods=WITHOUT_WORDS), seed=0, cut=cut)
     assert found.train[: len(TEXTS)] == TEXTS
     assert found.held_out == CORPUS.held_out
     assert len(TEXTS) < len(found.train) <= 2.5 * len(TEXTS)
@@ -76,14 +77,14 @@ def test_a_corpus_gains_its_share_of_new_different_texts_and_keeps_its_own():
 
 
 def test_the_seed_decides_and_nothing_else():
-    recipe = AugmentRecipe(share=1.0)
+    recipe = AugmentRecipe(share=1.0, methods=WITHOUT_WORDS)
     assert augment(CORPUS, recipe, seed=3, cut=cut) == augment(CORPUS, recipe, seed=3, cut=cut)
     assert augment(CORPUS, recipe, seed=3, cut=cut) != augment(CORPUS, recipe, seed=4, cut=cut)
 
 
 def test_words_are_cut_where_they_are_needed():
     corpus = Corpus("pt", TEXTS, (), 0, tuple(tuple(cut(t)) for t in TEXTS), (), "whitespace")
-    found = augment(corpus, AugmentRecipe(share=1.0), seed=0, cut=cut)
+    found = augment(corpus, AugmentRecipe(share=1.0, methods=WITHOUT_WORDS), seed=0, cut=cut)
     assert len(found.train_words) == len(found.train)
     assert found.train_words[-1] == tuple(cut(found.train[-1]))
 

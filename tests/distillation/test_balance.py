@@ -132,6 +132,7 @@ def recipe(world, **changes) -> Recipe:
             "student.embedding_size": 16,
             "balance.method": "neighbours",
             "balance.neighbours": 3,
+            "augment.share": 0,
         }
         | changes
     )

@@ -110,6 +110,7 @@ def test_a_recipe_without_an_ensemble_has_the_fingerprint_that_it_had():
     known = "d1ad2bb5000601421bb602a1b2601bbbb3e535cc491860c7626d12a0091aa5ed"
     changes = {"teacher.label": "recorded:t.jsonl", "data.source": "en.txt", "augment.share": 0.5}
     changes |= {"balance.method": "none", "student.init": "random"}
+    changes |= {"augment.methods": ("drop", "mask", "mix"), "augment.rate": 0.2, "step2.epochs": 30}
     recipe = Recipe().override(changes)
     assert recipe.fingerprint == known
     assert recipe.override({"ensemble.mplms": ("runs/b",)}).fingerprint != known

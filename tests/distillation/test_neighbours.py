@@ -13,7 +13,6 @@ import torch
 
 from ftx_edge.distillation import nearest as module
 from ftx_edge.distillation.nearest import (
-    centred,
     geometric_mean,
     hubness,
     lacks_faiss,
@@ -25,6 +24,7 @@ from ftx_edge.distillation.neighbours import LabelledSource, MixedTeacher, Neigh
 from ftx_edge.mplm.model import load_tokenizer
 from ftx_edge.mplm.space import Space, WordVectors, word_of_pieces
 from ftx_edge.soft_labels import SoftLabels, SoftTags
+from ftx_edge.vectors import centred
 
 TAGS = ("O", "B-room", "I-room")
 

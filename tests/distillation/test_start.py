@@ -132,6 +132,16 @@ def test_a_run_with_the_mplms_pieces_exports_and_predicts(starting, unigram_worl
 
 
 @pytest.mark.train
+def test_a_student_knows_words_that_took_the_place_of_others(starting, unigram_world, tmp_path):
+    more = {"augment.share": 1.0, "augment.methods": ("replace",)}
+    distill(starting(unigram_world, "mplm").override(more), tmp_path / "run")
+    folder = tmp_path / "run" / "students" / "pt"
+    assert "▁kitchen" in Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
+    held_out = [json.loads(line)["text"] for line in (folder / "heldout.jsonl").read_text().splitlines()]
+    assert not any("kitchen" in text for text in held_out)
+
+
+@pytest.mark.train
 def test_pieces_of_its_own_may_start_from_the_mplm_as_well(starting, tiny_world, tmp_path):
     distill(starting(tiny_world.mplm, "mplm-embeddings"), tmp_path / "run")
     assert (tmp_path / "run" / "students" / "pt" / "model.safetensors").is_file()
