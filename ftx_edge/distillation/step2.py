@@ -38,7 +38,7 @@ def step2(run: Run, corpus: Corpus) -> FitResult:
     training = _augmented(run, corpus) if run.recipe.augment.share else corpus
     teacher = _teacher(run, corpus, training)
     english = _english(run, corpus)
-    # Of all that augmentation makes, these alone are words to know.
+    # The words that `replace` brings in are there to be known.
     read = _with(training if "replace" in run.recipe.augment.methods else corpus, english)
     tokenizer = student_tokenizer(run.recipe, read.train, lang=read.lang, words=read.train_words)
     student = _untrained(run, read, tokenizer, teacher)
