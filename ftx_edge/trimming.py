@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ def trimmed_tokenizer(
     *,
     lang: str,
     words: Sequence[WordSpans] | None = None,
+    own: int | None = None,
+    cut: Callable[[str], Sequence[tuple[int, int]]] | None = None,
     vocab_size: int = 10_000,
     spare_pieces: int = 0,
     embeddings: NDArray[np.float32] | None = None,
@@ -60,6 +62,9 @@ def trimmed_tokenizer(
         texts: unlabelled training text of the language.
         lang: decides how words begin, as in ``train_tokenizer``.
         words: the words of each text, for unspaced languages: no piece is counted across two of them.
+        own: so many of the texts, the first, are the language's own; others are made. All, if None.
+        cut: the segmenter of an unspaced language; pieces of made texts alone that it cuts in two are left
+            out: where words do not belong together, it does not see where they end.
         vocab_size: most pieces that occur in the text, special tokens included.
         spare_pieces: so many more that do not, in the scripts of the text, those most like its own pieces.
         embeddings: float32 (V, H), the mPLM's, which say what is alike; needed for spare pieces.
@@ -74,9 +79,14 @@ def trimmed_tokenizer(
     counts: Counter[str] = Counter()
     characters: Counter[str] = Counter()
     segmented = list(segmented_texts(texts, words))
-    for text, encoding in zip(segmented, whole.encode_batch(segmented), strict=True):
+    encoded = whole.encode_batch(segmented)
+    for text, encoding in zip(segmented, encoded, strict=True):
         counts.update(encoding.tokens)
         characters.update(whole.normalizer.normalize_str(text).replace(" ", ""))
+    if cut is not None and own is not None:
+        seen = {piece for encoding in encoded[:own] for piece in encoding.tokens}
+        for piece in [piece for piece in counts if piece not in seen and len(cut(piece)) > 1]:
+            del counts[piece]
     if METASPACE in "".join(encoding for encoding in counts):
         characters[METASPACE] = 1
 

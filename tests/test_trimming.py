@@ -58,6 +58,21 @@ def test_spare_pieces_are_those_most_like_the_ones_that_the_text_uses(mplm):
     assert spared.encode("the light").tokens == [CLS, "▁the", "▁light"]
 
 
+def test_pieces_of_made_texts_are_left_out_that_the_segmenter_cuts_in_two(mplm):
+    texts, words = ["打开厨房", "开厨"], [[(0, 2), (2, 4)], [(0, 2)]]
+
+    def tokens(**options):
+        return trimmed_tokenizer(mplm, texts, lang="zh", words=words, **options).get_vocab()
+
+    def cut(piece):
+        return [(0, 1), (1, 2)] if piece == "开厨" else [(0, len(piece))]
+
+    assert "开厨" in tokens()
+    assert "开厨" in tokens(own=2, cut=cut)
+    assert "开厨" not in tokens(own=1, cut=cut)
+    assert {"打开", "厨房", "开", "厨"} <= tokens(own=1, cut=cut).keys()
+
+
 def test_spare_pieces_are_as_many_as_there_are(mplm):
     spared = trimmed_tokenizer(mplm, TEXTS, lang="pt", spare_pieces=1000, embeddings=near(mplm))
     tokens = spared.get_vocab()

@@ -40,7 +40,14 @@ def step2(run: Run, corpus: Corpus) -> FitResult:
     english = _english(run, corpus)
     # The words that `replace` brings in are there to be known.
     read = _with(training if "replace" in run.recipe.augment.methods else corpus, english)
-    tokenizer = student_tokenizer(run.recipe, read.train, lang=read.lang, words=read.train_words)
+    own = len(corpus.train)
+    tokenizer = student_tokenizer(
+        run.recipe,
+        read.train,
+        lang=read.lang,
+        words=read.train_words,
+        own=own if len(read.train) > own else None,
+    )
     student = _untrained(run, read, tokenizer, teacher)
     train, held_out = _sets(run, training, english, tokenizer, teacher)
     result = run.fit(

@@ -23,6 +23,7 @@ from ftx_edge.students.config import StudentConfig
 from ftx_edge.students.model import Student, build_student
 from ftx_edge.tokenization import UNSPACED, train_tokenizer
 from ftx_edge.trimming import trimmed_tokenizer
+from ftx_edge.words import segmenter
 
 
 def mplm_tokenizer(recipe: MplmRecipe) -> MultilingualTokenizer:
@@ -33,7 +34,12 @@ def mplm_tokenizer(recipe: MplmRecipe) -> MultilingualTokenizer:
 
 
 def student_tokenizer(
-    recipe: Recipe, texts: Sequence[str], *, lang: str, words: Sequence[WordSpans] | None
+    recipe: Recipe,
+    texts: Sequence[str],
+    *,
+    lang: str,
+    words: Sequence[WordSpans] | None,
+    own: int | None = None,
 ) -> Tokenizer:
     """A BPE of its own, or the mPLM's pieces that the texts use, as ``student.init`` says.
 
@@ -42,6 +48,7 @@ def student_tokenizer(
         texts: training texts.
         lang: their language.
         words: their words; read where the language puts no spaces between them.
+        own: so many of the texts are the language's own, those after them were made; None: all.
     """
     student = recipe.student
     words = words if lang in UNSPACED else None
@@ -53,6 +60,8 @@ def student_tokenizer(
             texts,
             lang=lang,
             words=words,
+            own=own,
+            cut=segmenter(lang, recipe.data.segmenters.get(lang)) if words is not None else None,
             spare_pieces=spare,
             embeddings=piece_embeddings(load_encoder(recipe.mplm.name)) if spare else None,
             **sizes,
