@@ -1,9 +1,9 @@
 """Words that a corpus does not hold, put in the place of those that it does.
 
-What a student loses against the mPLM, it loses on words that its text never showed. The mPLM knows many more:
-pieces that are like those of the language's text, by a linear probe on their embeddings, take the place of
-pieces that are near to them. So TinyBERT (Jiao et al. 2020, appendix A) makes text, with the words near to
-each in GloVe and with BERT's own proposals; here the mPLM's embeddings alone are asked.
+A student knows the words of its text, and people use others. The mPLM knows many more: pieces that are like
+those of the language's text, by a linear probe on their embeddings, take the place of pieces that are near to
+them. So TinyBERT (Jiao et al. 2020, appendix A) makes text, with the words near to each in GloVe and with
+BERT's own proposals; here the mPLM's embeddings alone are asked.
 """
 
 from __future__ import annotations

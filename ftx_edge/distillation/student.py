@@ -61,7 +61,7 @@ def student_tokenizer(
             lang=lang,
             words=words,
             own=own,
-            cut=segmenter(lang, recipe.data.segmenters.get(lang)) if words is not None else None,
+            cut=segmenter(lang, recipe.data.segmenters.get(lang)) if words is not None and own else None,
             spare_pieces=spare,
             embeddings=piece_embeddings(load_encoder(recipe.mplm.name)) if spare else None,
             **sizes,
