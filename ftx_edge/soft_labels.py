@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +100,27 @@ class Teacher(Protocol):
         ...
 
 
+@runtime_checkable
+class OnePass(Protocol):
+    """A teacher of labels and tags that finds both at once, where asking for each would cost two passes."""
+
+    def soft_labels_and_tags(
+        self, texts: Sequence[str], words: Sequence[WordSpans]
+    ) -> tuple[NDArray[np.float32], SoftTags]:
+        """As ``soft_labels`` and ``soft_tags``, both of the texts as those words."""
+        ...
+
+
+def labels_and_tags(
+    teacher: Teacher, texts: Sequence[str], words: Sequence[WordSpans]
+) -> tuple[NDArray[np.float32] | None, SoftTags | None]:
+    """What a teacher says with the heads that it has; both in one pass if it can."""
+    if teacher.labels and teacher.tags and isinstance(teacher, OnePass):
+        return teacher.soft_labels_and_tags(texts, words)
+    labels = teacher.soft_labels(texts) if teacher.labels else None
+    return labels, teacher.soft_tags(texts, words) if teacher.tags else None
+
+
 PORTION = 512
 """Texts that a teacher is asked at once."""
 
@@ -114,49 +135,50 @@ class SoftLabelCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def labels(self, teacher: Teacher, texts: Sequence[str], told: Told | None = None) -> SoftLabels:
-        """``teacher.soft_labels(texts)``, computed once; ``told`` hears how many texts have theirs."""
-        portions = [np.zeros((0, len(teacher.labels)), dtype=np.float32)]
-        for start in range(0, len(texts), PORTION):
-            portions.append(self._labels(teacher, texts[start : start + PORTION]))
-            if told:
-                told(start + len(portions[-1]))
-        return SoftLabels(teacher.labels, np.concatenate(portions))
-
-    def tags(
+    def said(
         self, teacher: Teacher, texts: Sequence[str], words: Sequence[WordSpans], told: Told | None = None
-    ) -> SoftTags:
-        """``teacher.soft_tags(texts, words)``, likewise."""
-        found = []
+    ) -> tuple[SoftLabels | None, SoftTags | None]:
+        """``labels_and_tags(teacher, texts, words)``, computed once.
+
+        Args:
+            teacher: whom to ask.
+            texts: N of them.
+            words: their words; empty for a teacher without tags.
+            told: hears how many texts are done.
+        """
+        labels = [np.zeros((0, len(teacher.labels)), dtype=np.float32)]
+        units: list[tuple[NDArray, NDArray]] = []
         for start in range(0, len(texts), PORTION):
             part = slice(start, start + PORTION)
-            portion = self._tags(teacher, texts[part], words[part])
-            found += [portion.of_text(row) for row in range(len(texts[part]))]
+            kept = self._portion(teacher, texts[part], words[part])
+            if teacher.labels:
+                labels.append(kept["labels"])
+            if teacher.tags:
+                tags = SoftTags(teacher.tags, kept["offsets"], kept["tags"], kept["splits"])
+                units += [tags.of_text(row) for row in range(len(tags))]
             if told:
-                told(len(found))
-        return SoftTags.join(teacher.tags, found)
+                told(min(start + PORTION, len(texts)))
+        return (
+            SoftLabels(teacher.labels, np.concatenate(labels)) if teacher.labels else None,
+            SoftTags.join(teacher.tags, units) if teacher.tags else None,
+        )
 
-    def _labels(self, teacher: Teacher, texts: Sequence[str]) -> NDArray[np.float32]:
-        path = self._path("labels", teacher, texts)
-        shape = (len(texts), len(teacher.labels))
-        if (kept := read_arrays(path)) is not None and kept["probs"].shape == shape:
-            return kept["probs"]
-        probs = np.ascontiguousarray(teacher.soft_labels(texts), dtype=np.float32)
-        write_arrays(path, {"probs": probs})
-        return probs
-
-    def _tags(self, teacher: Teacher, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        path = self._path("tags", teacher, texts, [str(list(w)) for w in words])
-        if (kept := read_arrays(path)) is not None and len(kept["splits"]) == len(texts) + 1:
-            return SoftTags(teacher.tags, kept["offsets"], kept["probs"], kept["splits"])
-        tags = teacher.soft_tags(texts, words)
-        write_arrays(path, {"offsets": tags.offsets, "probs": tags.probs, "splits": tags.splits})
-        return tags
-
-    def _path(self, kind: str, teacher: Teacher, *parts: Sequence[str]) -> Path:
-        names = teacher.labels if kind == "labels" else teacher.tags
-        key = sha256_of_text(kind, teacher.fingerprint, *names, *(text for part in parts for text in part))
-        return self.folder / f"{kind}-{key[:24]}.safetensors"
+    def _portion(
+        self, teacher: Teacher, texts: Sequence[str], words: Sequence[WordSpans]
+    ) -> dict[str, NDArray]:
+        cut = [str(list(own)) for own in words] if teacher.tags else []
+        key = sha256_of_text(teacher.fingerprint, *teacher.labels, "\0", *teacher.tags, "\0", *texts, *cut)
+        path = self.folder / f"said-{key[:24]}.safetensors"
+        kept = read_arrays(path)
+        if kept is None:
+            labels, tags = labels_and_tags(teacher, texts, words)
+            kept = {}
+            if labels is not None:
+                kept["labels"] = labels
+            if tags is not None:
+                kept |= {"offsets": tags.offsets, "tags": tags.probs, "splits": tags.splits}
+            write_arrays(path, kept)
+        return kept
 
 
 def check_distributions(probs: NDArray, where: str) -> NDArray[np.float32]:

@@ -23,13 +23,10 @@ def two_texts() -> SoftTags:
 
 
 class CountingTeacher:
-    """Gives every text its length; counts how often it is asked."""
+    """Says how long a text is, that its words are in no span, or both; counts how often it is asked."""
 
-    labels = ("short", "long")
-    tags = TAGS
-
-    def __init__(self, fingerprint="f1"):
-        self.fingerprint, self.asked = fingerprint, 0
+    def __init__(self, fingerprint="f1", *, labels=("short", "long"), tags=()):
+        self.fingerprint, self.labels, self.tags, self.asked = fingerprint, labels, tags, 0
 
     def soft_labels(self, texts):
         self.asked += 1
@@ -39,6 +36,29 @@ class CountingTeacher:
     def soft_tags(self, texts, words):
         self.asked += 1
         return SoftTags.join(TAGS, [(np.array(w).reshape(-1, 2), np.eye(3)[[0] * len(w)]) for w in words])
+
+
+class AtOnce(CountingTeacher):
+    """One that says both in one pass, and of labels something else then."""
+
+    def soft_labels_and_tags(self, texts, words):
+        return 1 - self.soft_labels(texts), super().soft_tags(texts, words)
+
+
+def tagger() -> CountingTeacher:
+    return CountingTeacher(labels=(), tags=TAGS)
+
+
+def labels_of(cache, teacher, texts, told=None) -> SoftLabels:
+    labels, tags = cache.said(teacher, texts, (), told)
+    assert tags is None
+    return labels
+
+
+def tags_of(cache, teacher, texts, words) -> SoftTags:
+    labels, tags = cache.said(teacher, texts, words)
+    assert labels is None
+    return tags
 
 
 @pytest.fixture
@@ -66,8 +86,8 @@ def test_take_keeps_rows_in_the_order_asked_for():
 
 def test_the_teacher_is_asked_once(cache):
     teacher = CountingTeacher()
-    first = cache.labels(teacher, ["a", "bbb"])
-    second = cache.labels(CountingTeacher(), ["a", "bbb"])
+    first = labels_of(cache, teacher, ["a", "bbb"])
+    second = labels_of(cache, CountingTeacher(), ["a", "bbb"])
     assert teacher.asked == 1
     assert second.labels == teacher.labels
     np.testing.assert_array_equal(first.probs, second.probs)
@@ -85,9 +105,9 @@ def test_a_teacher_that_fails_midway_is_not_asked_all_again(cache):
 
     teacher.soft_labels = fails_once
     with pytest.raises(TimeoutError):
-        cache.labels(teacher, texts, told.append)
+        labels_of(cache, teacher, texts, told.append)
     assert told == [PORTION, 2 * PORTION]
-    probs = cache.labels(teacher, texts).probs
+    probs = labels_of(cache, teacher, texts).probs
     assert teacher.asked == 11
     np.testing.assert_array_equal(probs, CountingTeacher().soft_labels(texts))
 
@@ -95,15 +115,15 @@ def test_a_teacher_that_fails_midway_is_not_asked_all_again(cache):
 def test_tags_come_in_portions_too(cache):
     texts = ["ab"] * (PORTION + 3)
     words = [[(0, 1), (1, 2)]] * PORTION + [[(0, 2)]] * 3
-    tags = cache.tags(CountingTeacher(), texts, words)
+    tags = tags_of(cache, tagger(), texts, words)
     assert len(tags) == len(texts)
     assert [tags.of_text(row)[0].tolist() for row in (0, PORTION)] == [[[0, 1], [1, 2]], [[0, 2]]]
 
 
 def test_tags_are_kept_like_labels(cache):
-    teacher, words = CountingTeacher(), [[(0, 1), (2, 3)], [(0, 3)]]
-    first = cache.tags(teacher, ["a b", "ccc"], words)
-    second = cache.tags(teacher, ["a b", "ccc"], words)
+    teacher, words = tagger(), [[(0, 1), (2, 3)], [(0, 3)]]
+    first = tags_of(cache, teacher, ["a b", "ccc"], words)
+    second = tags_of(cache, teacher, ["a b", "ccc"], words)
     assert teacher.asked == 1
     assert second.tags == TAGS
     for name in ("offsets", "probs", "splits"):
@@ -112,32 +132,51 @@ def test_tags_are_kept_like_labels(cache):
 
 def test_another_teacher_another_text_and_another_order_are_asked_for(cache):
     teacher = CountingTeacher()
-    cache.labels(teacher, ["a", "bb"])
-    cache.labels(teacher, ["bb", "a"])
-    cache.labels(teacher, ["a", "bc"])
+    labels_of(cache, teacher, ["a", "bb"])
+    labels_of(cache, teacher, ["bb", "a"])
+    labels_of(cache, teacher, ["a", "bc"])
     assert teacher.asked == 3
     other = CountingTeacher("f2")
-    cache.labels(other, ["a", "bb"])
+    labels_of(cache, other, ["a", "bb"])
     assert other.asked == 1
 
 
+def test_labels_and_tags_are_asked_for_together(cache):
+    texts, words = ["ab"] * (PORTION + 1), [[(0, 2)]] * (PORTION + 1)
+    told: list[int] = []
+    teacher = CountingTeacher(tags=TAGS)
+    labels, tags = cache.said(teacher, texts, words, told.append)
+    assert (len(labels), len(tags), teacher.asked) == (PORTION + 1, PORTION + 1, 4)
+    assert told == [PORTION, PORTION + 1]
+    again, _ = cache.said(teacher, texts, words)
+    assert teacher.asked == 4
+    np.testing.assert_array_equal(again.probs, labels.probs)
+
+
+def test_a_teacher_that_can_says_both_in_one_pass(cache):
+    both, _ = cache.said(AtOnce("f1", tags=TAGS), ["abc"], [[(0, 3)]])
+    np.testing.assert_allclose(both.probs, [[0.3, 0.7]])
+    alone = labels_of(cache, AtOnce("f2"), ["abc"])
+    np.testing.assert_allclose(alone.probs, [[0.7, 0.3]])
+
+
 def test_words_cut_otherwise_are_asked_for(cache):
-    teacher = CountingTeacher()
-    cache.tags(teacher, ["abc"], [[(0, 3)]])
-    cache.tags(teacher, ["abc"], [[(0, 2), (2, 3)]])
+    teacher = tagger()
+    tags_of(cache, teacher, ["abc"], [[(0, 3)]])
+    tags_of(cache, teacher, ["abc"], [[(0, 2), (2, 3)]])
     assert teacher.asked == 2
 
 
 @pytest.mark.parametrize("damage", [b"", b"not safetensors", None])
 def test_a_damaged_cache_file_is_made_anew(cache, damage):
     teacher = CountingTeacher()
-    first = cache.labels(teacher, ["a", "bbb"])
+    first = labels_of(cache, teacher, ["a", "bbb"])
     (file,) = cache.folder.iterdir()
     file.write_bytes(file.read_bytes()[:-3] if damage is None else damage)
-    again = cache.labels(teacher, ["a", "bbb"])
+    again = labels_of(cache, teacher, ["a", "bbb"])
     assert teacher.asked == 2
     np.testing.assert_array_equal(first.probs, again.probs)
-    cache.labels(teacher, ["a", "bbb"])
+    labels_of(cache, teacher, ["a", "bbb"])
     assert teacher.asked == 2
 
 

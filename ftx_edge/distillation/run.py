@@ -130,8 +130,7 @@ class Run:
             self.progress.update(done, {})
 
         with self.processes.main_process_first():
-            labels = self._cache.labels(teacher, texts, told) if teacher.labels else None
-            tags = self._cache.tags(teacher, texts, words or (), told) if teacher.tags else None
+            labels, tags = self._cache.said(teacher, texts, words or (), told)
         self.progress.finish(f"{len(texts)} utterances")
         return Labelled(lang, texts, words, labels, tags)
 

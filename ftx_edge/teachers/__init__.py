@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ftx_edge.errors import FtxError, UsageError
-from ftx_edge.soft_labels import SoftTags, Teacher, WordSpans, check_distributions
+from ftx_edge.soft_labels import SoftTags, Teacher, WordSpans, check_distributions, labels_and_tags
 from ftx_edge.spans import bio_tags, tag_labels
 
 if TYPE_CHECKING:
@@ -102,16 +102,30 @@ class CheckedTeacher:
 
     def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, C) float32, rows sum to 1; raises FtxError where they do not."""
-        probs = check_distributions(self.teacher.soft_labels(texts), f"teacher {self.spec}")
-        if probs.shape != (len(texts), len(self.labels)):
-            raise FtxError(
-                f"teacher {self.spec} gave {probs.shape} for {len(texts)} texts, {len(self.labels)} labels"
-            )
-        return probs
+        return self._checked_labels(self.teacher.soft_labels(texts), len(texts))
 
     def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
         """Tags in the order of ``tags``; rows sum to 1."""
-        found = self.teacher.soft_tags(texts, words)
+        return self._checked_tags(self.teacher.soft_tags(texts, words))
+
+    def soft_labels_and_tags(
+        self, texts: Sequence[str], words: Sequence[WordSpans]
+    ) -> tuple[NDArray[np.float32], SoftTags]:
+        """Both, in one pass if the teacher can."""
+        labels, tags = labels_and_tags(self.teacher, texts, words)
+        assert labels is not None
+        assert tags is not None
+        return self._checked_labels(labels, len(texts)), self._checked_tags(tags)
+
+    def _checked_labels(self, found: NDArray, count: int) -> NDArray[np.float32]:
+        probs = check_distributions(found, f"teacher {self.spec}")
+        if probs.shape != (count, len(self.labels)):
+            raise FtxError(
+                f"teacher {self.spec} gave {probs.shape} for {count} texts, {len(self.labels)} labels"
+            )
+        return probs
+
+    def _checked_tags(self, found: SoftTags) -> SoftTags:
         probs = np.zeros((len(found.probs), len(self.tags)), dtype=np.float32)
         probs[:, self._columns] = check_distributions(found.probs, f"teacher {self.spec}")
         return SoftTags(self.tags, found.offsets, probs, found.splits)

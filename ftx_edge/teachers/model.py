@@ -64,6 +64,21 @@ class ModelTeacher:
         encoded = self.encode(texts, words)
         _, probs = self._distributions(encoded)
         assert probs is not None
+        return self._units(texts, words, encoded, probs)
+
+    def soft_labels_and_tags(
+        self, texts: Sequence[str], words: Sequence[WordSpans]
+    ) -> tuple[NDArray[np.float32], SoftTags]:
+        """Both in one pass. An mPLM of both learned labels from texts as words too, not as they are."""
+        encoded = self.encode(texts, words)
+        labels, probs = self._distributions(encoded)
+        assert labels is not None
+        assert probs is not None
+        return labels, self._units(texts, words, encoded, probs)
+
+    def _units(
+        self, texts: Sequence[str], words: Sequence[WordSpans], encoded: Encoded, probs: NDArray[np.float32]
+    ) -> SoftTags:
         units = []
         for row in range(len(encoded)):
             part = slice(int(encoded.splits[row]), int(encoded.splits[row + 1]))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ftx_edge.errors import FtxError
+from ftx_edge.soft_labels import labels_and_tags
 from ftx_edge.teachers import open_teacher
 
 torch = pytest.importorskip("torch")
@@ -51,6 +52,18 @@ def test_both_heads_give_distributions(run, part):
     np.testing.assert_allclose(tags.probs.sum(1), 1, atol=1e-5)
     assert len(tags) == 3
     assert (tags.offsets[:, 1] > tags.offsets[:, 0]).all()
+
+
+@pytest.mark.parametrize("part", ["mplm", "pt"])
+def test_both_heads_in_one_pass_are_those_of_the_text_as_words(run, part):
+    teacher = open_teacher(f"run:{run.root}#{part}")
+    labels, tags = labels_and_tags(teacher, TEXTS, WORDS)
+    alone = teacher.soft_tags(TEXTS, WORDS)
+    np.testing.assert_array_equal(tags.offsets, alone.offsets)
+    np.testing.assert_allclose(tags.probs, alone.probs, atol=1e-6)
+    # The last text's words end before it does.
+    assert np.abs(labels - teacher.soft_labels(TEXTS))[:2].max() < 1e-5
+    assert (np.abs(labels - teacher.soft_labels(TEXTS))[2].max() > 1e-5) == (part == "mplm")
 
 
 @pytest.mark.parametrize("part", ["mplm", "pt"])
