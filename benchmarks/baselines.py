@@ -226,8 +226,7 @@ def _translated_english(
     cut = segmenter(lang, recipe.data.segmenters.get(lang)) if tagging or lang in UNSPACED else None
     parts = []
     for texts, words in ((corpus.train, corpus.train_words), (corpus.held_out, corpus.held_out_words)):
-        labels = soft_labels.labels(teachers, texts) if teachers.labels else None
-        tags = soft_labels.tags(teachers, texts, words or ()) if tagging else None
+        labels, tags = soft_labels.said(teachers, texts, words or ())
         found = translated(
             Labelled("en", texts, words, labels, tags),
             lang,
@@ -327,6 +326,7 @@ def _subjects(
 def tfidf_of(run: Path, recipe: Recipe, language: str) -> TfidfTeacher:
     """On the text that the student learned from, with the labels of the mPLM that taught it."""
     from ftx_edge.distillation.corpus import read_corpus
+    from ftx_edge.distillation.ensemble import OneForEachHead
     from ftx_edge.distillation.fit import make_accelerator
     from ftx_edge.distillation.precision import resolve_precision
     from ftx_edge.teachers import open_teacher
@@ -337,7 +337,9 @@ def tfidf_of(run: Path, recipe: Recipe, language: str) -> TfidfTeacher:
     device = make_accelerator(recipe.device, "fp32").device
     precision = resolve_precision(recipe.precision, device)
     mplm = open_teacher(f"run:{run}#mplm@{language}", device=device.type, precision=precision)
-    labels = SoftLabelCache(RunLayout(run).cache).labels(mplm, corpus.train)
+    classifier = OneForEachHead(mplm, None) if mplm.tags else mplm
+    labels, _ = SoftLabelCache(RunLayout(run).cache).said(classifier, corpus.train, ())
+    assert labels is not None
     return tfidf(corpus.train, labels, seed=recipe.seed)
 
 
