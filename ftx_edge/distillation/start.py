@@ -21,9 +21,11 @@ from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer, piece_
 from ftx_edge.mplm.space import last_states
 from ftx_edge.soft_labels import WordSpans
 from ftx_edge.students.model import Student
-from ftx_edge.tokenization import SPECIAL_TOKENS, encode
+from ftx_edge.tokenization import SPECIAL_TOKENS, Encoded, encode
 
 RIDGE = 0.1
+ENOUGH = 4
+"""Texts in which a piece has been read: further ones, if they hold such pieces alone, are not."""
 
 
 def start_from_mplm(
@@ -102,15 +104,22 @@ def piece_vectors(
     device: torch.device,
     precision: str,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """For each piece of ``tokenizer`` the mean of the states that stand over its characters, in all texts.
+    """For each piece of ``tokenizer`` the mean of the states that stand over its characters.
+
+    Texts that hold only pieces which were read often enough before are counted alone.
 
     Returns:
-        vectors float32 (V, H), zero where there is none; counts int64 (V,), occurrences that had a state.
+        vectors float32 (V, H), zero where there is none; counts int64 (V,), occurrences in all texts of those
+        that had a state.
     """
+    ours, vocab_size = encode(tokenizer, texts), tokenizer.get_vocab_size()
+    everywhere = np.bincount(ours.ids, minlength=vocab_size)
+    read = _telling(ours, vocab_size)
+    texts, words = [texts[row] for row in read], words and [words[row] for row in read]
     ours, theirs = encode(tokenizer, texts), mplm_tokenizer.encode(texts, words)
     hidden: int = mplm.encoder.config.hidden_size  # type: ignore[union-attr, assignment]
-    sums = np.zeros((tokenizer.get_vocab_size(), hidden), dtype=np.float32)
-    counts = np.zeros(len(sums), dtype=np.int64)
+    sums = np.zeros((vocab_size, hidden), dtype=np.float32)
+    counts = np.zeros(vocab_size, dtype=np.int64)
     for rows, states, _ in last_states(mplm.encoder, theirs, device=device, precision=precision):
         values = states.cpu().numpy()
         for i, row in enumerate(rows):
@@ -122,7 +131,19 @@ def piece_vectors(
             means = shares[real] / covered[real, None] @ values[i, : len(other)]
             np.add.at(sums, ours.ids[own][real], means)
             np.add.at(counts, ours.ids[own][real], 1)
-    return (sums / counts.clip(1)[:, None]).astype(np.float32), counts
+    return (sums / counts.clip(1)[:, None]).astype(np.float32), np.where(counts > 0, everywhere, 0)
+
+
+def _telling(encoded: Encoded, vocab_size: int) -> list[int]:
+    """The texts, first ones first, that hold a piece which has not yet stood in enough of them."""
+    times = np.zeros(vocab_size, dtype=np.int64)
+    telling = []
+    for row in range(len(encoded)):
+        pieces = np.unique(encoded.ids[encoded.splits[row] : encoded.splits[row + 1]])
+        if (times[pieces] < ENOUGH).any():
+            times[pieces] += 1
+            telling.append(row)
+    return telling
 
 
 def overlap(one: NDArray[np.integer], two: NDArray[np.integer]) -> NDArray[np.float32]:

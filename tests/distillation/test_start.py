@@ -98,6 +98,26 @@ def test_every_architecture_starts_with_projected_embeddings(mplm, texts, archit
 
 
 @pytest.mark.train
+def test_texts_of_pieces_that_were_read_often_enough_are_counted_alone(mplm, texts, monkeypatch):
+    model, tokenizer = mplm
+    own = train_tokenizer(texts, lang="pt", vocab_size=90)
+    read, last_states = [], start.last_states
+
+    def recorded(encoder, encoded, **settings):
+        read.append(len(encoded))
+        return last_states(encoder, encoded, **settings)
+
+    monkeypatch.setattr(start, "last_states", recorded)
+    once, many = (
+        piece_vectors(own, model, tokenizer, texts[:1] * times, None, device=CPU, precision="fp32")
+        for times in (1, 50)
+    )
+    assert read == [1, start.ENOUGH]
+    np.testing.assert_allclose(many[0], once[0], atol=1e-5)
+    np.testing.assert_array_equal(many[1], 50 * once[1])
+
+
+@pytest.mark.train
 def test_the_vectors_of_pieces_are_computed_once(mplm, texts, tmp_path, monkeypatch):
     model, tokenizer = mplm
     own = train_tokenizer(texts, lang="pt", vocab_size=90)
