@@ -73,7 +73,7 @@ class Recipe:
     teacher: TeacherRecipe = field(default_factory=TeacherRecipe)
     data: DataRecipe = field(default_factory=DataRecipe)
     mplm: MplmRecipe = field(default_factory=MplmRecipe)
-    step1: StepRecipe = field(default_factory=lambda: StepRecipe(epochs=5.0))
+    step1: StepRecipe = field(default_factory=lambda: StepRecipe(epochs=5.0, tag_weight=3.0))
     step2: StepRecipe = field(default_factory=lambda: StepRecipe(epochs=8.0, patience=8))
     student: StudentRecipe = field(default_factory=StudentRecipe)
     balance: BalanceRecipe = field(default_factory=BalanceRecipe)
@@ -166,6 +166,12 @@ class Recipe:
         read = read if balanced and self.teacher.tag else {**read, **_WITHOUT_TAGS}
         balance = dataclasses.replace(self.balance, **read)
         recipe = dataclasses.replace(self, device="auto", data=data, balance=balance)
+        if not (self.teacher.label and self.teacher.tag):
+            step1, step2 = (
+                dataclasses.replace(step, label_weight=1.0, tag_weight=1.0)
+                for step in (self.step1, self.step2)
+            )
+            recipe = dataclasses.replace(recipe, step1=step1, step2=step2)
         blocks = []
         for block in recipe.to_toml().split("\n\n"):
             lines = block.strip("\n").splitlines()

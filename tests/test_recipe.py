@@ -168,6 +168,15 @@ def test_what_is_read_for_tags_alone_changes_nothing_without_them(idle):
     assert tags.override({f"balance.{idle}": 0.9}).fingerprint != tags.fingerprint
 
 
+@pytest.mark.parametrize("idle", ["step1.tag_weight", "step2.label_weight"])
+def test_the_weights_of_losses_change_nothing_where_there_is_one(idle):
+    for head in ("label", "tag"):
+        alone = Recipe().override({f"teacher.{head}": "package:en"})
+        assert alone.override({idle: 0.9}).fingerprint == alone.fingerprint
+    both = Recipe().override({"teacher.label": "package:en", "teacher.tag": "package:en"})
+    assert both.override({idle: 0.9}).fingerprint != both.fingerprint
+
+
 @pytest.mark.parametrize(("teacher", "meaning"), [("label", "heads"), ("tag", "whole")])
 def test_which_mplm_is_asked_first_depends_on_what_is_learned(teacher, meaning):
     recipe = Recipe().override({f"teacher.{teacher}": "package:en"})

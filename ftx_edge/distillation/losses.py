@@ -60,17 +60,19 @@ LOSSES: dict[str, Loss] = {"kl": kl, "mse": mse, "dist": dist}
 
 
 def distillation_loss(outputs: Outputs, batch: Batch, settings: StepRecipe) -> Tensor:
-    """Mean over texts for the label, over subwords with a target for the tags, then weighted."""
+    """Mean over texts for the label, over subwords with a target for the tags; of both the weighted sum."""
     function, terms = LOSSES[settings.loss], []
     if batch.label_targets is not None and outputs.logits is not None:
         rows = function(outputs.logits.float(), batch.label_targets, settings.temperature)
         if batch.label_weights is not None:
             rows = rows * batch.label_weights
-        terms.append(settings.label_weight * rows.mean())
+        terms.append((settings.label_weight, rows.mean()))
     if batch.tag_targets is not None and batch.tag_weights is not None and outputs.tag_logits is not None:
         seen = batch.tag_weights > 0
         logits = outputs.tag_logits.float()[seen]
         rows = function(logits, batch.tag_targets[seen], settings.temperature)
         weights = batch.tag_weights[seen]
-        terms.append(settings.tag_weight * (rows * weights).sum() / weights.sum().clamp_min(1e-6))
-    return torch.stack(terms).sum()
+        terms.append((settings.tag_weight, (rows * weights).sum() / weights.sum().clamp_min(1e-6)))
+    if len(terms) == 1:
+        return terms[0][1]
+    return torch.stack([weight * term for weight, term in terms]).sum()

@@ -151,6 +151,14 @@ def test_a_joint_loss_is_the_weighted_sum_of_both(run):
     assert result.history[0]["train_loss"] == pytest.approx(expected, rel=1e-4)
 
 
+def test_the_only_loss_there_is_has_no_weight(run):
+    data = training_set(8, labels=False, tags=True)
+    model = student(tags=True, labels=False, dropout=0.0)
+    expected = expected_tag_loss(model, data)
+    result = run(model, changed(max_steps=1, batch_size=8, tag_weight=3.0), data, data)
+    assert result.history[0]["train_loss"] == pytest.approx(expected, rel=1e-4)
+
+
 def test_held_out_figures_are_kl_and_agreement_at_temperature_1(run):
     model = student().eval()
     figures = held_out_figures(
