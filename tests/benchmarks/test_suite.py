@@ -117,6 +117,7 @@ def test_the_suites_that_come_along_can_be_read_and_have_a_quick_grid(name):
         "averaged",
         "ablation-transitions",
         "csls",
+        "joint",
         "mplms",
         "mtop-subset",
         "nine",
@@ -136,7 +137,7 @@ def test_the_offline_suites_can_be_read_and_write_into_the_results(name):
             "massive-translator",
             "transformer/e5-small/neighbours-and-translations/cnn-and-translations/seed0",
         ),
-        ("examples/massive/joint.toml", "nine", "joint/e5-small/neighbours/cnn-narrow/seed0"),
+        ("examples/massive/joint.toml", "joint", "joint/e5-small/tags-first/cnn-narrow/seed0"),
     ],
     ids=["best", "joint"],
 )
