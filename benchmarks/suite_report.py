@@ -81,7 +81,7 @@ def benchmark_accuracy(
     Raises:
         DataError: the suite, or a file that it names, cannot be used.
         UsageError: a filter that no cell passes.
-        FtxError: another process of this suite failed; says where its log is.
+        FtxError: another process of this suite failed; says where its log is. Tables alone, and no records.
     """
     from ftx_edge.distillation.progress import Silent
 
@@ -100,6 +100,11 @@ def benchmark_accuracy(
         ]
         with _others(read, jobs - 1, arguments, progress):
             work(Work(read, store, progress), cells)
+    if tables == "only" and not dry_run:
+        # From the records alone: the models and the text that they were measured with may be gone.
+        if not (written := write_tables(read.name, read.out)):
+            raise FtxError(f"{read.out}: nothing has been measured yet: leave --tables out")
+        return AccuracyReport(read.name, (), read.out, written)
     found = [CellState(cell, *state) for cell, state in zip(cells, states(read, cells), strict=True)]
     written = write_tables(read.name, read.out) if tables != "none" and not dry_run else ()
     return AccuracyReport(read.name, tuple(found), read.out, written)

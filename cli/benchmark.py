@@ -134,6 +134,7 @@ def accuracy_cli(
         if cell.reason:
             say(f"failed: {cell.cell.place}: {cell.reason}")
     counts = {state: report.count(state) for state in ("done", "failed", "taken", "left")}
-    say("cells: " + ", ".join(f"{count} {state}" for state, count in counts.items() if count))
+    if report.cells:
+        say("cells: " + ", ".join(f"{count} {state}" for state, count in counts.items() if count))
     for path in report.written:
         say(f"written: {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,18 @@ def test_the_recipes_that_are_recommended_are_those_that_were_measured(file, sui
     given = {"teacher.label": source.label, "teacher.tag": source.tag, "data.source": measured.data.source}
     recipe = Recipe.read(ROOT / file).override({**given, "data.targets": measured.data.targets})
     assert recipe.fingerprint == measured.fingerprint
+
+
+def test_tables_are_made_from_the_records_where_neither_models_nor_text_are_left(tmp_path, monkeypatch, ftx):
+    monkeypatch.chdir(tmp_path)
+    results = Path("docs", "results")
+    results.mkdir(parents=True)
+    outcome = ftx("benchmark", "accuracy", "joint", "--tables")
+    assert (outcome.code, "nothing has been measured yet" in outcome.error) == (1, True)
+    shutil.copy(ROOT / results / "joint.json", results)
+    assert ftx("benchmark", "accuracy", "joint", "--tables").code == 0
+    there = (ROOT / results / "joint.md").read_text(encoding="utf-8")
+    assert (results / "joint.md").read_text(encoding="utf-8") == there
 
 
 def test_what_a_suite_reads_and_is_not_there_is_named_with_the_cure():
