@@ -155,12 +155,12 @@ def test_step_1_learns_the_mean_of_the_source_teachers(recipe, world, second, tm
     assert not {tuple(row) for row in one.soft_labels(texts).round(4).tolist()} <= rows
 
 
-def kept(run: Path, kind: str) -> list[np.ndarray]:
-    """The soft labels in the cache, the oldest first."""
+def kept(run: Path, head: str) -> list[np.ndarray]:
+    """The soft ``labels`` or ``tags`` in the cache, the oldest first."""
     from safetensors.numpy import load_file
 
-    files = sorted((run / "cache").glob(f"{kind}-*"), key=lambda p: p.stat().st_mtime_ns)
-    return [load_file(path)["probs"] for path in files]
+    files = sorted((run / "cache").glob("said-*"), key=lambda p: p.stat().st_mtime_ns)
+    return [load_file(path)[head] for path in files]
 
 
 @pytest.fixture(scope="module")
