@@ -174,7 +174,7 @@ class SoftLabelCache:
             labels, tags = labels_and_tags(teacher, texts, words)
             kept = {}
             if labels is not None:
-                kept["labels"] = labels
+                kept["labels"] = np.asarray(labels, dtype=np.float32)
             if tags is not None:
                 kept |= {"offsets": tags.offsets, "tags": tags.probs, "splits": tags.splits}
             write_arrays(path, kept)
