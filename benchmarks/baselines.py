@@ -326,19 +326,23 @@ def _subjects(
 def tfidf_of(run: Path, recipe: Recipe, language: str) -> TfidfTeacher:
     """On the text that the student learned from, with the labels of the mPLM that taught it."""
     from ftx_edge.distillation.corpus import read_corpus
-    from ftx_edge.distillation.ensemble import OneForEachHead
     from ftx_edge.distillation.fit import make_accelerator
     from ftx_edge.distillation.precision import resolve_precision
     from ftx_edge.teachers import open_teacher
 
-    corpus = read_corpus(
-        recipe.data.targets[language], lang=language, held_out=recipe.data.held_out, seed=recipe.seed
-    )
     device = make_accelerator(recipe.device, "fp32").device
     precision = resolve_precision(recipe.precision, device)
     mplm = open_teacher(f"run:{run}#mplm@{language}", device=device.type, precision=precision)
-    classifier = OneForEachHead(mplm, None) if mplm.tags else mplm
-    labels, _ = SoftLabelCache(RunLayout(run).cache).said(classifier, corpus.train, ())
+    corpus = read_corpus(
+        recipe.data.targets[language],
+        lang=language,
+        held_out=recipe.data.held_out,
+        seed=recipe.seed,
+        words=mplm.tags != (),
+        segmenter_name=recipe.data.segmenters.get(language),
+    )
+    cache = SoftLabelCache(RunLayout(run).cache)
+    labels, _ = cache.said(mplm, corpus.train, corpus.train_words or ())
     assert labels is not None
     return tfidf(corpus.train, labels, seed=recipe.seed)
 
