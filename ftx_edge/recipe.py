@@ -56,6 +56,8 @@ _WITHOUT_TAGS: dict[str, Any] = {
     "transitions": 0.0,
 }
 """The same for those that are read for tags alone."""
+_OF_ONE_HEAD: dict[str, Any] = {"label_weight": 1.0, "tag_weight": 1.0}
+"""What stands for the weights of the losses where there is one."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +169,8 @@ class Recipe:
         balance = dataclasses.replace(self.balance, **read)
         recipe = dataclasses.replace(self, device="auto", data=data, balance=balance)
         if not (self.teacher.label and self.teacher.tag):
-            step1, step2 = (
-                dataclasses.replace(step, label_weight=1.0, tag_weight=1.0)
-                for step in (self.step1, self.step2)
-            )
+            step1 = dataclasses.replace(self.step1, **_OF_ONE_HEAD)
+            step2 = dataclasses.replace(self.step2, **_OF_ONE_HEAD)
             recipe = dataclasses.replace(recipe, step1=step1, step2=step2)
         blocks = []
         for block in recipe.to_toml().split("\n\n"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -170,7 +170,7 @@ class SoftLabelCache:
         key = sha256_of_text(teacher.fingerprint, *teacher.labels, "\0", *teacher.tags, "\0", *texts, *cut)
         path = self.folder / f"said-{key[:24]}.safetensors"
         kept = read_arrays(path)
-        if kept is None:
+        if kept is None or not _fits(kept, teacher, len(texts)):
             labels, tags = labels_and_tags(teacher, texts, words)
             kept = {}
             if labels is not None:
@@ -179,6 +179,13 @@ class SoftLabelCache:
                 kept |= {"offsets": tags.offsets, "tags": tags.probs, "splits": tags.splits}
             write_arrays(path, kept)
         return kept
+
+
+def _fits(kept: Mapping[str, NDArray], teacher: Teacher, count: int) -> bool:
+    """Whether a file holds what the heads of a teacher say of so many texts."""
+    if teacher.labels and kept["labels"].shape != (count, len(teacher.labels)):
+        return False
+    return not teacher.tags or len(kept["splits"]) == count + 1
 
 
 def check_distributions(probs: NDArray, where: str) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ftx_edge.arrays import read_arrays, write_arrays
 from ftx_edge.errors import FtxError
 from ftx_edge.soft_labels import PORTION, SoftLabelCache, SoftLabels, SoftTags, check_distributions
 
@@ -178,6 +179,18 @@ def test_a_damaged_cache_file_is_made_anew(cache, damage):
     np.testing.assert_array_equal(first.probs, again.probs)
     labels_of(cache, teacher, ["a", "bbb"])
     assert teacher.asked == 2
+
+
+@pytest.mark.parametrize("head", ["labels", "splits"])
+def test_a_cache_file_of_another_shape_is_made_anew(cache, head):
+    teacher = CountingTeacher(tags=TAGS)
+    first, _ = cache.said(teacher, ["a", "bbb"], [[(0, 1)], [(0, 3)]])
+    (file,) = cache.folder.iterdir()
+    arrays = read_arrays(file)
+    write_arrays(file, {**arrays, head: arrays[head][:-1]})
+    again, _ = cache.said(teacher, ["a", "bbb"], [[(0, 1)], [(0, 3)]])
+    assert teacher.asked == 4
+    np.testing.assert_array_equal(first.probs, again.probs)
 
 
 @pytest.mark.parametrize("bad", [[0.2, 0.2], [0.6, 0.6], [1.5, -0.5], [np.nan, 1.0], [np.inf, 0.0]])

@@ -113,17 +113,15 @@ def piece_vectors(
         that had a state.
     """
     ours, vocab_size = encode(tokenizer, texts), tokenizer.get_vocab_size()
-    everywhere = np.bincount(ours.ids, minlength=vocab_size)
     read = _telling(ours, vocab_size)
-    texts, words = [texts[row] for row in read], words and [words[row] for row in read]
-    ours, theirs = encode(tokenizer, texts), mplm_tokenizer.encode(texts, words)
+    theirs = mplm_tokenizer.encode([texts[row] for row in read], words and [words[row] for row in read])
     hidden: int = mplm.encoder.config.hidden_size  # type: ignore[union-attr, assignment]
     sums = np.zeros((vocab_size, hidden), dtype=np.float32)
     counts = np.zeros(vocab_size, dtype=np.int64)
     for rows, states, _ in last_states(mplm.encoder, theirs, device=device, precision=precision):
         values = states.cpu().numpy()
         for i, row in enumerate(rows):
-            own = slice(int(ours.splits[row]), int(ours.splits[row + 1]))
+            own = slice(int(ours.splits[read[row]]), int(ours.splits[read[row] + 1]))
             other = theirs.offsets[theirs.splits[row] : theirs.splits[row + 1]]
             shares = overlap(ours.offsets[own], other)
             covered = shares.sum(axis=1)
@@ -131,7 +129,8 @@ def piece_vectors(
             means = shares[real] / covered[real, None] @ values[i, : len(other)]
             np.add.at(sums, ours.ids[own][real], means)
             np.add.at(counts, ours.ids[own][real], 1)
-    return (sums / counts.clip(1)[:, None]).astype(np.float32), np.where(counts > 0, everywhere, 0)
+    vectors = (sums / counts.clip(1)[:, None]).astype(np.float32)
+    return vectors, np.where(counts > 0, np.bincount(ours.ids, minlength=vocab_size), 0)
 
 
 def _telling(encoded: Encoded, vocab_size: int) -> list[int]:

@@ -54,7 +54,7 @@ def open_hf(name: str, *, tagging: bool, device: torch.device, precision: str = 
     taggers are trained on.
 
     Args:
-        name: folder or hub id. No code of the folder is run and no pickle is read.
+        name: folder or hub id, with safetensors weights. No code of the folder is run.
         tagging: which of the two heads it has.
         device: where to compute.
         precision: ``fp32``, ``bf16`` or ``fp16``.
