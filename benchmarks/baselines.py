@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from ftx_edge.benchmarks.accuracy import Subject, pairs, records, table
 from ftx_edge.benchmarks.program import run_program
@@ -31,7 +30,7 @@ from ftx_edge.files import sha256_of_text
 from ftx_edge.recipe import Recipe
 from ftx_edge.recipe_tables import AugmentRecipe
 from ftx_edge.runs import RunLayout, open_run
-from ftx_edge.soft_labels import SoftLabelCache, SoftLabels, SoftTags, Teacher, WordSpans
+from ftx_edge.soft_labels import Said, SoftLabelCache, SoftLabels, Teacher, WordSpans
 
 if TYPE_CHECKING:
     from ftx_edge.distillation.fit import FitResult
@@ -67,16 +66,12 @@ class TfidfTeacher:
     def __init__(self, labels: tuple[str, ...], pipeline: object, fingerprint: str) -> None:
         self.labels, self.fingerprint, self._pipeline = labels, fingerprint, pipeline
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32; a label that no training text had has probability 0."""
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """Labels alone; one that no training text had has probability 0."""
         probs = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
         if len(texts):
             probs[:, self._pipeline.classes_] = self._pipeline.predict_proba(texts)  # type: ignore[attr-defined]
-        return probs
-
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """Has no tags."""
-        raise UsageError("tfidf is a classifier: it has no tags")
+        return Said(probs, None)
 
 
 def tfidf(texts: Sequence[str], labels: SoftLabels, *, seed: int = 0) -> TfidfTeacher:
@@ -226,7 +221,7 @@ def _translated_english(
     cut = segmenter(lang, recipe.data.segmenters.get(lang)) if tagging or lang in UNSPACED else None
     parts = []
     for texts, words in ((corpus.train, corpus.train_words), (corpus.held_out, corpus.held_out_words)):
-        labels, tags = soft_labels.said(teachers, texts, words or ())
+        labels, tags = soft_labels.said(teachers, texts, words)
         found = translated(
             Labelled("en", texts, words, labels, tags),
             lang,
@@ -342,7 +337,7 @@ def tfidf_of(run: Path, recipe: Recipe, language: str) -> TfidfTeacher:
         segmenter_name=recipe.data.segmenters.get(language),
     )
     cache = SoftLabelCache(RunLayout(run).cache)
-    labels, _ = cache.said(mplm, corpus.train, corpus.train_words or ())
+    labels, _ = cache.said(mplm, corpus.train, corpus.train_words)
     assert labels is not None
     return tfidf(corpus.train, labels, seed=recipe.seed)
 

@@ -50,7 +50,7 @@ import sys
 from ftx_edge.teachers import open_teacher
 from ftx_edge.translation import open_translator
 translator, teacher = open_translator(sys.argv[1]), open_teacher(sys.argv[2])
-print(teacher.soft_labels(translator.translate([sys.argv[3]])).argmax(), flush=True)
+print(teacher.ask(translator.translate([sys.argv[3]])).labels.argmax(), flush=True)
 """
 
 

@@ -238,7 +238,7 @@ def _take_turns(
         student.predict(text)
         floor(text)
         if baseline:
-            baseline.soft_labels([text])
+            baseline.ask([text])
     watch = _Stopwatch()
     if progress:
         progress.start("latency", total=rounds * len(texts))
@@ -247,7 +247,7 @@ def _take_turns(
             for index, text in enumerate(texts):
                 if baseline and turn == 0:
                     english = watch("translation", baseline.translate, [text])
-                    watch("source_model_pass", baseline.source_model.soft_labels, english)
+                    watch("source_model_pass", baseline.source_model.ask, english)
                     watch("student_after_translation", student.predict, text)
                 else:
                     student.predict(text)

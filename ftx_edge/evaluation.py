@@ -267,7 +267,8 @@ def _ask(
     texts = [utterance.text for utterance in utterances]
     names = confidences = None
     if labels and model.labels:
-        probs = model.soft_labels(texts)
+        probs = model.ask(texts).labels
+        assert probs is not None
         names, confidences = [model.labels[i] for i in probs.argmax(axis=1)], probs.max(axis=1)
     return _Answers(names, confidences, _spans(model, texts, language) if spans and model.tags else None)
 
@@ -286,7 +287,8 @@ def _spans(model: Teacher, texts: Sequence[str], language: str | None) -> list[t
     else:
         segment = segmenter(language or "en")
         boundaries = "word" if segment.name == "whitespace" else "token"
-        tags = model.soft_tags(texts, [segment(text) for text in texts])
+        tags = model.ask(texts, [segment(text) for text in texts]).tags
+        assert tags is not None
         found = [
             tuple(decode(*tags.of_text(row), tags.tags, text, boundaries=boundaries))
             for row, text in enumerate(texts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,23 @@ class SoftTags:
         return cls(tags, offsets, probs, splits)
 
 
+class Said(NamedTuple):
+    """What a teacher says of N texts: ``labels``, float32 (N, C), rows sum to 1, and ``tags``.
+
+    None without that head; ``tags`` also where the words were not given.
+    """
+
+    labels: NDArray[np.float32] | None
+    tags: SoftTags | None
+
+    def take(self, rows: NDArray[np.int64]) -> Said:
+        """Of those texts, in that order."""
+        return Said(
+            None if self.labels is None else self.labels[rows],
+            None if self.tags is None else self.tags.take(rows),
+        )
+
+
 class Teacher(Protocol):
     """Anything that says how likely each label, or each tag, is.
 
@@ -91,34 +108,14 @@ class Teacher(Protocol):
     tags: tuple[str, ...]
     fingerprint: str
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32, rows sum to 1."""
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """What it says with every head that it has, in one pass where it can.
+
+        Args:
+            texts: N of them.
+            words: their words; None: labels alone are wanted.
+        """
         ...
-
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """Distributions over ``tags`` for units of each text; ``words`` for teachers that need them."""
-        ...
-
-
-@runtime_checkable
-class OnePass(Protocol):
-    """A teacher of labels and tags that finds both at once, where asking for each would cost two passes."""
-
-    def soft_labels_and_tags(
-        self, texts: Sequence[str], words: Sequence[WordSpans]
-    ) -> tuple[NDArray[np.float32], SoftTags]:
-        """As ``soft_labels`` and ``soft_tags``, both of the texts as those words."""
-        ...
-
-
-def labels_and_tags(
-    teacher: Teacher, texts: Sequence[str], words: Sequence[WordSpans]
-) -> tuple[NDArray[np.float32] | None, SoftTags | None]:
-    """What a teacher says with the heads that it has; both in one pass if it can."""
-    if teacher.labels and teacher.tags and isinstance(teacher, OnePass):
-        return teacher.soft_labels_and_tags(texts, words)
-    labels = teacher.soft_labels(texts) if teacher.labels else None
-    return labels, teacher.soft_tags(texts, words) if teacher.tags else None
 
 
 PORTION = 512
@@ -136,21 +133,25 @@ class SoftLabelCache:
         self.folder = folder
 
     def said(
-        self, teacher: Teacher, texts: Sequence[str], words: Sequence[WordSpans], told: Told | None = None
+        self,
+        teacher: Teacher,
+        texts: Sequence[str],
+        words: Sequence[WordSpans] | None,
+        told: Told | None = None,
     ) -> tuple[SoftLabels | None, SoftTags | None]:
-        """``labels_and_tags(teacher, texts, words)``, computed once.
+        """What ``teacher.ask(texts, words)`` says, computed once.
 
         Args:
             teacher: whom to ask.
             texts: N of them.
-            words: their words; empty for a teacher without tags.
+            words: their words; not needed for a teacher without tags.
             told: hears how many texts are done.
         """
         labels = [np.zeros((0, len(teacher.labels)), dtype=np.float32)]
         units: list[tuple[NDArray, NDArray]] = []
         for start in range(0, len(texts), PORTION):
             part = slice(start, start + PORTION)
-            kept = self._portion(teacher, texts[part], words[part])
+            kept = self._portion(teacher, texts[part], words[part] if words is not None else None)
             if teacher.labels:
                 labels.append(kept["labels"])
             if teacher.tags:
@@ -164,14 +165,14 @@ class SoftLabelCache:
         )
 
     def _portion(
-        self, teacher: Teacher, texts: Sequence[str], words: Sequence[WordSpans]
+        self, teacher: Teacher, texts: Sequence[str], words: Sequence[WordSpans] | None
     ) -> dict[str, NDArray]:
-        cut = [str(list(own)) for own in words] if teacher.tags else []
+        cut = [str(list(own)) for own in words or ()] if teacher.tags else []
         key = sha256_of_text(teacher.fingerprint, *teacher.labels, "\0", *teacher.tags, "\0", *texts, *cut)
         path = self.folder / f"said-{key[:24]}.safetensors"
         kept = read_arrays(path)
         if kept is None or not _fits(kept, teacher, len(texts)):
-            labels, tags = labels_and_tags(teacher, texts, words)
+            labels, tags = teacher.ask(texts, words)
             kept = {}
             if labels is not None:
                 kept["labels"] = np.asarray(labels, dtype=np.float32)

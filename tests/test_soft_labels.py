@@ -7,7 +7,7 @@ import pytest
 
 from ftx_edge.arrays import read_arrays, write_arrays
 from ftx_edge.errors import FtxError
-from ftx_edge.soft_labels import PORTION, SoftLabelCache, SoftLabels, SoftTags, check_distributions
+from ftx_edge.soft_labels import PORTION, Said, SoftLabelCache, SoftLabels, SoftTags, check_distributions
 
 TAGS = ("O", "B-room", "I-room")
 
@@ -29,21 +29,14 @@ class CountingTeacher:
     def __init__(self, fingerprint="f1", *, labels=("short", "long"), tags=()):
         self.fingerprint, self.labels, self.tags, self.asked = fingerprint, labels, tags, 0
 
-    def soft_labels(self, texts):
+    def ask(self, texts, words=None):
         self.asked += 1
         long = np.array([min(len(t), 10) / 10 for t in texts], dtype=np.float32)
-        return np.stack([1 - long, long], axis=1)
-
-    def soft_tags(self, texts, words):
-        self.asked += 1
-        return SoftTags.join(TAGS, [(np.array(w).reshape(-1, 2), np.eye(3)[[0] * len(w)]) for w in words])
-
-
-class AtOnce(CountingTeacher):
-    """One that says both in one pass, and of labels something else then."""
-
-    def soft_labels_and_tags(self, texts, words):
-        return 1 - self.soft_labels(texts), super().soft_tags(texts, words)
+        labels = np.stack([1 - long, long], axis=1) if self.labels else None
+        if not self.tags:
+            return Said(labels, None)
+        units = [(np.array(w).reshape(-1, 2), np.eye(3)[[0] * len(w)]) for w in words]
+        return Said(labels, SoftTags.join(TAGS, units))
 
 
 def tagger() -> CountingTeacher:
@@ -51,7 +44,7 @@ def tagger() -> CountingTeacher:
 
 
 def labels_of(cache, teacher, texts, told=None) -> SoftLabels:
-    labels, tags = cache.said(teacher, texts, (), told)
+    labels, tags = cache.said(teacher, texts, None, told)
     assert tags is None
     return labels
 
@@ -98,19 +91,19 @@ def test_a_teacher_that_fails_midway_is_not_asked_all_again(cache):
     texts = [str(number) for number in range(2 * PORTION + 1)]
     teacher, told = CountingTeacher(), []
 
-    def fails_once(portion):
+    def fails_once(portion, words):
         if teacher.asked == 2:
             teacher.asked = 10
             raise TimeoutError
-        return CountingTeacher.soft_labels(teacher, portion)
+        return CountingTeacher.ask(teacher, portion, words)
 
-    teacher.soft_labels = fails_once
+    teacher.ask = fails_once
     with pytest.raises(TimeoutError):
         labels_of(cache, teacher, texts, told.append)
     assert told == [PORTION, 2 * PORTION]
     probs = labels_of(cache, teacher, texts).probs
     assert teacher.asked == 11
-    np.testing.assert_array_equal(probs, CountingTeacher().soft_labels(texts))
+    np.testing.assert_array_equal(probs, CountingTeacher().ask(texts).labels)
 
 
 def test_tags_come_in_portions_too(cache):
@@ -147,18 +140,11 @@ def test_labels_and_tags_are_asked_for_together(cache):
     told: list[int] = []
     teacher = CountingTeacher(tags=TAGS)
     labels, tags = cache.said(teacher, texts, words, told.append)
-    assert (len(labels), len(tags), teacher.asked) == (PORTION + 1, PORTION + 1, 4)
+    assert (len(labels), len(tags), teacher.asked) == (PORTION + 1, PORTION + 1, 2)
     assert told == [PORTION, PORTION + 1]
     again, _ = cache.said(teacher, texts, words)
-    assert teacher.asked == 4
+    assert teacher.asked == 2
     np.testing.assert_array_equal(again.probs, labels.probs)
-
-
-def test_a_teacher_that_can_says_both_in_one_pass(cache):
-    both, _ = cache.said(AtOnce("f1", tags=TAGS), ["abc"], [[(0, 3)]])
-    np.testing.assert_allclose(both.probs, [[0.3, 0.7]])
-    alone = labels_of(cache, AtOnce("f2"), ["abc"])
-    np.testing.assert_allclose(alone.probs, [[0.7, 0.3]])
 
 
 def test_words_cut_otherwise_are_asked_for(cache):
@@ -189,7 +175,7 @@ def test_a_cache_file_of_another_shape_is_made_anew(cache, head):
     arrays = read_arrays(file)
     write_arrays(file, {**arrays, head: arrays[head][:-1]})
     again, _ = cache.said(teacher, ["a", "bbb"], [[(0, 1)], [(0, 3)]])
-    assert teacher.asked == 4
+    assert teacher.asked == 2
     np.testing.assert_array_equal(first.probs, again.probs)
 
 

@@ -56,7 +56,7 @@ def test_a_classifier_learns_and_opens_as_a_teacher(classifier):
     assert classifier.labels == ("light_off", "light_on", "play_music")
     teacher = open_teacher(classifier.teacher)
     assert classifier.teacher == f"hf:{classifier.folder}"
-    probs = teacher.soft_labels(["turn on the light in the hall", "play a song in the kitchen"])
+    probs = teacher.ask(["turn on the light in the hall", "play a song in the kitchen"]).labels
     assert [teacher.labels[i] for i in probs.argmax(1)] == ["light_on", "play_music"]
 
 
@@ -80,7 +80,7 @@ def test_a_tagger_learns_where_rooms_are(tmp_path):
     assert result.tags == ("O", "B-room", "I-room")
     teacher = open_teacher(result.teacher, tagging=True)
     words = [(0, 4), (5, 6), (7, 11), (12, 14), (15, 18), (19, 25), (26, 30)]
-    found = teacher.soft_tags(["play a song in the living room"], [words])
+    found = teacher.ask(["play a song in the living room"], [words]).tags
     tags = [teacher.tags[i] for i in found.probs.argmax(1)]
     assert tags == ["O", "O", "O", "O", "O", "B-room", "I-room"]
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ftx_edge.distillation.neighbours import MixedTeacher
 from ftx_edge.errors import UsageError
 from ftx_edge.files import sha256_of_text
-from ftx_edge.soft_labels import SoftTags, Teacher, WordSpans
+from ftx_edge.soft_labels import Said, SoftTags, Teacher, WordSpans
 
 
 def averaged(teachers: Sequence[tuple[str, Teacher]], *, head: str = "", alignment: str) -> Teacher:
@@ -71,15 +68,10 @@ class OneForEachHead:
         self.tags = tag.tags if tag else ()
         self.fingerprint = sha256_of_text(*(t.fingerprint if t else "" for t in (label, tag)))
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32."""
-        assert self._label is not None
-        return self._label.soft_labels(texts)
-
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """Units as the tagger cuts them."""
-        assert self._tag is not None
-        return self._tag.soft_tags(texts, words)
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """Labels of the texts as they are; units as the tagger cuts them."""
+        labels = self._label.ask(texts).labels if self._label else None
+        return Said(labels, self._tag.ask(texts, words).tags if self._tag and words is not None else None)
 
 
 class InOrder:
@@ -91,11 +83,9 @@ class InOrder:
         self._label_columns = [teacher.labels.index(label) for label in labels]
         self._tag_columns = [teacher.tags.index(tag) for tag in tags]
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32."""
-        return self.teacher.soft_labels(texts)[:, self._label_columns]
-
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
         """Units as the teacher cuts them."""
-        found = self.teacher.soft_tags(texts, words)
-        return SoftTags(self.tags, found.offsets, found.probs[:, self._tag_columns], found.splits)
+        labels, tags = self.teacher.ask(texts, words if self.tags else None)
+        if tags is not None:
+            tags = SoftTags(self.tags, tags.offsets, tags.probs[:, self._tag_columns], tags.splits)
+        return Said(labels[:, self._label_columns] if self.labels and labels is not None else None, tags)

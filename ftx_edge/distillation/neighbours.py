@@ -35,7 +35,7 @@ from ftx_edge.distillation.nearest import (
 )
 from ftx_edge.files import sha256_of_text
 from ftx_edge.mplm.space import Space, WordVectors
-from ftx_edge.soft_labels import SoftLabels, SoftTags, Teacher, WordSpans
+from ftx_edge.soft_labels import Said, SoftLabels, SoftTags, Teacher, WordSpans
 from ftx_edge.vectors import centred
 
 
@@ -139,9 +139,17 @@ class NeighbourTeacher:
         cut = (str(list(own)) for own in words or ())
         self.fingerprint = sha256_of_text("neighbours", source.fingerprint, settings, *self._texts, *cut)
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32; texts of the corpus, or any others, which then hear the corpus too."""
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """Labels of texts of the corpus, or of any others, which then hear the corpus too; a unit a word.
+
+        Raises:
+            ValueError: words of a text that is not of the corpus.
+        """
         rows = rows_of(texts, self._texts)
+        labels = self._labels_of(texts, rows) if self.labels else None
+        return Said(labels, self._tags_of(rows) if self.tags and words is not None else None)
+
+    def _labels_of(self, texts: Sequence[str], rows: NDArray[np.int64] | None) -> NDArray[np.float32]:
         if rows is not None:
             return self._text_labels[rows]
         vectors = centred(self.source.space.texts(texts), self._text_vectors.mean(axis=0))
@@ -151,13 +159,7 @@ class NeighbourTeacher:
         heard = self._heard(vectors, self._text_places, self._text_labels)
         return (1 - self.propagation) * said + self.propagation * heard
 
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """A unit for each word of those texts of the corpus.
-
-        Raises:
-            ValueError: a text is not of the corpus.
-        """
-        rows = rows_of(texts, self._texts)
+    def _tags_of(self, rows: NDArray[np.int64] | None) -> SoftTags:
         if rows is None:
             raise ValueError("words have neighbours in the context of their corpus: the texts must be of it")
         found, probs = self._word_vectors, self._word_tags
@@ -265,19 +267,26 @@ class MixedTeacher:
         counts = f"{self.weights} {self.tag_weights}"
         self.fingerprint = sha256_of_text(name, alignment, counts, *fingerprints)
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32."""
-        said = [teacher.soft_labels(texts) for teacher in self.teachers]
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """A unit for each word of which any teacher knows; the mean is over those that do."""
+        said = [teacher.ask(texts, words) for teacher in self.teachers]
+        labels = [one.labels for one in said if one.labels is not None]
+        tags = [one.tags for one in said if one.tags is not None]
+        return Said(
+            self._mean_labels(labels) if labels else None,
+            self._mean_tags(tags, words) if tags and words is not None else None,
+        )
+
+    def _mean_labels(self, said: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         if self.mean == "geometric":
             return geometric_mean(said, self.weights)
         return np.average(said, axis=0, weights=self.weights).astype(np.float32)
 
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """A unit for each word of which any teacher knows; the mean is over those that do."""
+    def _mean_tags(self, said: list[SoftTags], words: Sequence[WordSpans]) -> SoftTags:
         geometric = self.mean == "geometric"
         sums, counts = np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
-        for teacher, share in zip(self.teachers, self.tag_weights, strict=True):
-            probs, weight = tags_of_words(teacher.soft_tags(texts, words), words, mode=self.alignment)
+        for tags, share in zip(said, self.tag_weights, strict=True):
+            probs, weight = tags_of_words(tags, words, mode=self.alignment)
             weight = weight * np.float32(share)
             if not len(counts):
                 sums, counts = np.zeros_like(probs), np.zeros_like(weight)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ftx_edge.distillation.neighbours import LabelledSource, rows_of, tags_of_words
 from ftx_edge.files import sha256_of_text
-from ftx_edge.soft_labels import SoftTags, Teacher, WordSpans
+from ftx_edge.soft_labels import Said, SoftTags, Teacher, WordSpans
 
 ITERATIONS = 40
 LARGEST_FACTOR = 20.0
@@ -81,40 +81,31 @@ class PriorTeacher:
             "priors", f"{share} {tag_share}", teacher.fingerprint, source.fingerprint, *self._texts
         )
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32."""
-        if not self.share:
-            return self.teacher.soft_labels(texts)
-        rows = rows_of(texts, self._texts)
-        probs = self.teacher.soft_labels(texts) if rows is None else self._corpus_labels[rows]
-        return scaled(probs, self._label_factors)
-
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
         """The units of the teacher."""
-        if not self.tag_share:
-            return self.teacher.soft_tags(texts, words)
         rows = rows_of(texts, self._texts)
-        tags = self.teacher.soft_tags(texts, words) if rows is None else self._corpus_tags.take(rows)
-        return replace(tags, probs=scaled(tags.probs, self._tag_factors))
+        labels, tags = self.teacher.ask(texts, words) if rows is None else self._corpus.take(rows)
+        if labels is not None and self.share:
+            labels = scaled(labels, self._label_factors)
+        if tags is not None and self.tag_share:
+            tags = replace(tags, probs=scaled(tags.probs, self._tag_factors))
+        return Said(labels, tags)
 
     @cached_property
-    def _corpus_labels(self) -> NDArray[np.float32]:
-        return self.teacher.soft_labels(self._texts)
-
-    @cached_property
-    def _corpus_tags(self) -> SoftTags:
-        assert self._words is not None
-        return self.teacher.soft_tags(self._texts, self._words)
+    def _corpus(self) -> Said:
+        return self.teacher.ask(self._texts, self._words)
 
     @cached_property
     def _label_factors(self) -> NDArray[np.float32]:
         assert self.source.labels is not None
-        return factors(self._corpus_labels, self.source.labels.probs.mean(axis=0)) ** self.share
+        assert self._corpus.labels is not None
+        return factors(self._corpus.labels, self.source.labels.probs.mean(axis=0)) ** self.share
 
     @cached_property
     def _tag_factors(self) -> NDArray[np.float32]:
+        assert self._corpus.tags is not None
         assert self._words is not None
-        return factors(self._of_words(self._corpus_tags, self._words), self._tag_prior) ** self.tag_share
+        return factors(self._of_words(self._corpus.tags, self._words), self._tag_prior) ** self.tag_share
 
     @cached_property
     def _tag_prior(self) -> NDArray[np.float32]:

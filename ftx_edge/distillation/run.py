@@ -115,22 +115,34 @@ class Run:
         context = self.recipe.balance.context
         return LabelledSource(self.space, train.texts, train.words, train.labels, train.tags, context)
 
-    def labelled(self, corpus: Corpus, teacher: Teacher) -> tuple[Labelled, Labelled]:
-        """The training and the held-out texts with the teacher's distributions, from the cache if there."""
-        train = self.labelled_texts(corpus.lang, corpus.train, corpus.train_words, teacher)
-        return train, self.labelled_texts(corpus.lang, corpus.held_out, corpus.held_out_words, teacher)
+    def labelled(
+        self, corpus: Corpus, teacher: Teacher, *, work: str = "soft labels"
+    ) -> tuple[Labelled, Labelled]:
+        """The training and the held-out texts with the teacher's distributions, from the cache if there.
+
+        ``work`` names for whoever waits what the teacher does.
+        """
+        lang = corpus.lang
+        train = self.labelled_texts(lang, corpus.train, corpus.train_words, teacher, work=work)
+        return train, self.labelled_texts(lang, corpus.held_out, corpus.held_out_words, teacher, work=work)
 
     def labelled_texts(
-        self, lang: str, texts: tuple[str, ...], words: tuple[WordSpans, ...] | None, teacher: Teacher
+        self,
+        lang: str,
+        texts: tuple[str, ...],
+        words: tuple[WordSpans, ...] | None,
+        teacher: Teacher,
+        *,
+        work: str = "soft labels",
     ) -> Labelled:
-        """Those texts with the teacher's distributions, from the cache if there."""
-        self.progress.start(f"soft labels, {lang}", len(texts))
+        """Those texts with the teacher's distributions, from the cache if there; ``work`` as in `labelled`."""
+        self.progress.start(f"{work}, {lang}", len(texts))
 
         def told(done: int) -> None:
             self.progress.update(done, {})
 
         with self.processes.main_process_first():
-            labels, tags = self._cache.said(teacher, texts, words or (), told)
+            labels, tags = self._cache.said(teacher, texts, words, told)
         self.progress.finish(f"{len(texts)} utterances")
         return Labelled(lang, texts, words, labels, tags)
 

@@ -53,7 +53,7 @@ def ask_recorded(classifiers: Named, taggers: Named, source: Corpus) -> None:
     texts = (*source.train, *source.held_out)
     for spec, classifier in classifiers:
         if spec.startswith("recorded:"):
-            classifier.soft_labels(texts)
+            classifier.ask(texts)
     for spec, tagger in taggers:
         if spec.startswith("recorded:"):
-            tagger.soft_tags(texts, ())
+            tagger.ask(texts, ())

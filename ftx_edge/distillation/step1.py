@@ -97,7 +97,8 @@ def _mixed(run: Run, stage: str) -> Parts:
     found = []
     for corpus in run.targets.values():
         mplm = teacher_of(run, corpus, stage) if stage else None
-        found.append(run.labelled(corpus, mixture(run, corpus, mplm)))
+        # The first portion looks for the neighbours of all texts, and asks the mPLM of them.
+        found.append(run.labelled(corpus, mixture(run, corpus, mplm), work="neighbours and soft labels"))
     return found
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ftx_edge.alignment import tag_columns
 from ftx_edge.distillation.neighbours import LabelledSource, of_words, tags_of_words
 from ftx_edge.files import sha256_of_text
-from ftx_edge.soft_labels import SoftTags, Teacher, WordSpans
+from ftx_edge.soft_labels import Said, SoftTags, Teacher, WordSpans
 
 PSEUDO_WORDS = 200.0
 """As many words after each tag are taken to follow by chance: of rare tags little is known."""
@@ -128,17 +128,16 @@ class ChainedTeacher:
             "chained", str(share), alignment, teacher.fingerprint, source.fingerprint
         )
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32, the teacher's."""
-        return self.teacher.soft_labels(texts)
-
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """A unit for each word of which the teacher knows."""
-        probs, weight = tags_of_words(self.teacher.soft_tags(texts, words), words, mode=self.alignment)
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """The teacher's labels, and a unit for each word of which it knows."""
+        labels, tags = self.teacher.ask(texts, words)
+        if tags is None or words is None:
+            return Said(labels, None)
+        probs, weight = tags_of_words(tags, words, mode=self.alignment)
         told = of_words(self.tags, words, probs, weight > 0)
         own = open_ended(told.probs, told.splits, self.tags)
         probs = chained(own, told.splits, self._between)
-        return SoftTags(self.tags, told.offsets, probs, told.splits)
+        return Said(labels, SoftTags(self.tags, told.offsets, probs, told.splits))
 
     @cached_property
     def _between(self) -> NDArray[np.float32]:

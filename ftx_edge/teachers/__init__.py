@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ftx_edge.errors import FtxError, UsageError
-from ftx_edge.soft_labels import SoftTags, Teacher, WordSpans, check_distributions, labels_and_tags
+from ftx_edge.soft_labels import Said, SoftTags, Teacher, WordSpans, check_distributions
 from ftx_edge.spans import bio_tags, tag_labels
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def open_teacher(
 
     Args:
         spec: ``hf:``, ``package:``, ``recorded:``, ``python:`` or ``run:`` and what it names.
-        tagging: for kinds that must be told (``hf:``, ``python:``): a tagger rather than a classifier.
+        tagging: a tagger rather than a classifier, for kinds that must be told (``hf:``, ``python:``); of a
+            ``package:`` or ``recorded:`` predictions with both, the tags alone.
         device: ``cpu``, ``cuda`` or ``mps``; for kinds that compute with torch.
         precision: ``fp32``, ``bf16`` or ``fp16``; likewise.
 
@@ -64,7 +65,7 @@ def _open(kind: str, rest: str, *, tagging: bool, device: str, precision: str) -
     if kind == "recorded":
         from ftx_edge.teachers.recorded import RecordedTeacher
 
-        return RecordedTeacher(Path(rest))
+        return RecordedTeacher(Path(rest), tagging=tagging)
     if kind == "python":
         from ftx_edge.teachers.python import PythonTeacher
 
@@ -76,7 +77,7 @@ def _open(kind: str, rest: str, *, tagging: bool, device: str, precision: str) -
     if kind == "package":
         from ftx_edge.teachers.package import PackageTeacher
 
-        return PackageTeacher(Path(rest))
+        return PackageTeacher(Path(rest), tagging=tagging)
     import torch
 
     if kind == "run":
@@ -100,22 +101,13 @@ class CheckedTeacher:
         self.tags = _whole_set(tuple(teacher.tags), spec)
         self._columns = [self.tags.index(tag) for tag in teacher.tags]
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32, rows sum to 1; raises FtxError where they do not."""
-        return self._checked_labels(self.teacher.soft_labels(texts), len(texts))
-
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """Tags in the order of ``tags``; rows sum to 1."""
-        return self._checked_tags(self.teacher.soft_tags(texts, words))
-
-    def soft_labels_and_tags(
-        self, texts: Sequence[str], words: Sequence[WordSpans]
-    ) -> tuple[NDArray[np.float32], SoftTags]:
-        """Both, in one pass if the teacher can."""
-        labels, tags = labels_and_tags(self.teacher, texts, words)
-        assert labels is not None
-        assert tags is not None
-        return self._checked_labels(labels, len(texts)), self._checked_tags(tags)
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """As ``Teacher.ask``; raises FtxError where rows do not sum to 1."""
+        labels, tags = self.teacher.ask(texts, words)
+        return Said(
+            None if labels is None else self._checked_labels(labels, len(texts)),
+            None if tags is None else self._checked_tags(tags),
+        )
 
     def _checked_labels(self, found: NDArray, count: int) -> NDArray[np.float32]:
         probs = check_distributions(found, f"teacher {self.spec}")

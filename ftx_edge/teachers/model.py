@@ -11,7 +11,7 @@ from torch import nn
 
 from ftx_edge.alignment import visible_offsets
 from ftx_edge.forward import autocast_for, distributions
-from ftx_edge.soft_labels import SoftTags, WordSpans
+from ftx_edge.soft_labels import Said, SoftTags, WordSpans
 from ftx_edge.tokenization import Encoded
 
 Encode = Callable[[Sequence[str], Sequence[WordSpans] | None], Encoded]
@@ -53,28 +53,18 @@ class ModelTeacher:
         if whole_words:
             self.fingerprint += ":whole-words"
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32."""
-        labels, _ = self._distributions(self.encode(texts, None))
-        assert labels is not None
-        return labels
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """A unit for each subword, or for each word if ``whole_words``.
 
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """A unit for each subword, or for each word if ``whole_words``."""
-        encoded = self.encode(texts, words)
-        _, probs = self._distributions(encoded)
-        assert probs is not None
-        return self._units(texts, words, encoded, probs)
-
-    def soft_labels_and_tags(
-        self, texts: Sequence[str], words: Sequence[WordSpans]
-    ) -> tuple[NDArray[np.float32], SoftTags]:
-        """Both in one pass. An mPLM of both learned labels from texts as words too, not as they are."""
+        Labels are of the texts as words where there are tags: an mPLM of both learned them from those.
+        """
+        if not self.tags:
+            words = None
         encoded = self.encode(texts, words)
         labels, probs = self._distributions(encoded)
-        assert labels is not None
-        assert probs is not None
-        return labels, self._units(texts, words, encoded, probs)
+        if words is None or probs is None:
+            return Said(labels, None)
+        return Said(labels, self._units(texts, words, encoded, probs))
 
     def _units(
         self, texts: Sequence[str], words: Sequence[WordSpans], encoded: Encoded, probs: NDArray[np.float32]

@@ -17,7 +17,7 @@ from ftx_edge.batches import evaluation_batches
 from ftx_edge.errors import FtxError
 from ftx_edge.files import sha256_of
 from ftx_edge.mplm.model import MultilingualTokenizer, load_tokenizer
-from ftx_edge.soft_labels import SoftTags, WordSpans
+from ftx_edge.soft_labels import Said, SoftTags, WordSpans
 from ftx_edge.teachers.model import first_of_words
 from ftx_edge.tokenization import Encoded
 
@@ -67,15 +67,16 @@ class OnnxTeacher:
         self.pad_id = int(config.get("pad_token_id") or 0)
         self.fingerprint = sha256_of(found[0]) + sha256_of(folder / "tokenizer.json")
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32."""
-        probs = np.empty((len(texts), len(self.labels)), dtype=np.float32)
-        for rows, _, answer in self._answers(self.tokenizer.encode(texts)):
-            probs[rows] = answer
-        return probs
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """Labels, or a unit for each word."""
+        if self.labels:
+            probs = np.empty((len(texts), len(self.labels)), dtype=np.float32)
+            for rows, _, answer in self._answers(self.tokenizer.encode(texts)):
+                probs[rows] = answer
+            return Said(probs, None)
+        return Said(None, None if words is None else self._tags(texts, words))
 
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """A unit for each word."""
+    def _tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
         encoded = self.tokenizer.encode(texts, words)
         units: list[tuple[NDArray, NDArray]] = [(np.empty(0), np.empty(0))] * len(texts)
         for rows, lengths, answer in self._answers(encoded):

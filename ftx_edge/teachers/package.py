@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ftx_edge.files import sha256_of
-from ftx_edge.soft_labels import SoftTags, WordSpans
+from ftx_edge.soft_labels import Said, SoftTags, WordSpans
 
 
 class PackageTeacher:
@@ -17,21 +14,22 @@ class PackageTeacher:
 
     Args:
         path: folder or ``.ftx`` file.
+        tagging: its tags alone are wanted, whatever else it says.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, tagging: bool = False) -> None:
         from ftx_edge.runtime import load
 
         self.package = load(path)
-        self.labels: tuple[str, ...] = tuple(self.package.manifest.labels)
-        self.tags: tuple[str, ...] = tuple(self.package.manifest.tags)
+        manifest = self.package.manifest
+        self.labels: tuple[str, ...] = () if tagging else tuple(manifest.labels)
+        self.tags: tuple[str, ...] = tuple(manifest.tags)
         self.fingerprint = sha256_of(path)
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32."""
-        return self.package.soft_labels(texts)
-
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """A unit for each subword of the package; ``words`` plays no part."""
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """A unit for each subword of the package; where the words are plays no part."""
+        labels = self.package.soft_labels(texts) if self.labels else None
+        if not self.tags or words is None:
+            return Said(labels, None)
         found = self.package.soft_tags(texts)
-        return SoftTags(self.tags, found.offsets, found.probs, found.splits)
+        return Said(labels, SoftTags(self.tags, found.offsets, found.probs, found.splits))

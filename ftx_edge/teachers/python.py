@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.files import sha256_of_text
-from ftx_edge.soft_labels import SoftTags, WordSpans
+from ftx_edge.soft_labels import Said, SoftTags, WordSpans
 
 _CHUNK = 256
 
@@ -49,20 +49,21 @@ class PythonTeacher:
         else:
             self.labels = tuple(declared)
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32."""
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """Labels, or a unit for each word."""
+        if self.tags:
+            return Said(None, None if words is None else self._soft_tags(texts, words))
         rows: list[Mapping[str, float]] = []
         for start in range(0, len(texts), _CHUNK):
-            rows += self._ask(list(texts[start : start + _CHUNK]))
-        return self._matrix(rows, self.labels)
+            rows += self._call(list(texts[start : start + _CHUNK]))
+        return Said(self._matrix(rows, self.labels), None)
 
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """A unit for each word."""
+    def _soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
         units = []
         for start in range(0, len(texts), _CHUNK):
             part, spans = list(texts[start : start + _CHUNK]), words[start : start + _CHUNK]
             strings = [[t[a:b] for a, b in w] for t, w in zip(part, spans, strict=True)]
-            for text, row, own in zip(part, self._ask(part, strings), spans, strict=True):
+            for text, row, own in zip(part, self._call(part, strings), spans, strict=True):
                 if len(row) != len(own):
                     raise FtxError(
                         f"python:{self.name} gave {len(row)} distributions for {len(own)} words: {text!r}"
@@ -70,7 +71,7 @@ class PythonTeacher:
                 units.append((np.asarray(own, dtype=np.int32).reshape(-1, 2), self._matrix(row, self.tags)))
         return SoftTags.join(self.tags, units)
 
-    def _ask(self, texts: list[str], *arguments: Any) -> list[Any]:
+    def _call(self, texts: list[str], *arguments: Any) -> list[Any]:
         try:
             answer = list(self._function(texts, *arguments))
         # The user's own code: whatever it raises is theirs to mend, and no bug of ours.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ftx_edge.errors import DataError
 from ftx_edge.files import sha256_of
 from ftx_edge.lines import numbered_lines
-from ftx_edge.soft_labels import SoftTags, WordSpans
+from ftx_edge.soft_labels import Said, SoftTags, WordSpans
 
 _TOLERANCE = 1e-2
 
@@ -28,9 +28,10 @@ class RecordedTeacher:
 
     Args:
         path: the file, ``.jsonl`` or ``.jsonl.gz``.
+        tagging: its tags alone are wanted, whatever else it holds.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, tagging: bool = False) -> None:
         self.path = path
         label_rows: dict[str, tuple[int, Mapping[str, float]]] = {}
         tag_rows: dict[str, tuple[list[tuple[int, int]], list[dict[str, float]]]] = {}
@@ -52,24 +53,24 @@ class RecordedTeacher:
                 tag_rows[text] = (words, tags)
         if not label_rows and not tag_rows:
             raise DataError("no predictions in it", path=path)
-        self.labels = tuple(sorted({name for _, probs in label_rows.values() for name in probs}))
+        known = {name for _, probs in label_rows.values() for name in probs}
+        self.labels = () if tagging else tuple(sorted(known))
         found = {name for _, rows in tag_rows.values() for probs in rows for name in probs}
         self.tags = ("O", *sorted(found - {"O"})) if tag_rows else ()
         self._label_rows = {text: probs for text, (_, probs) in label_rows.items()}
         self._tag_rows = tag_rows
         self.fingerprint = sha256_of(path)
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32."""
-        return _matrix(self._look_up(self._label_rows, texts), self.labels)
-
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """A unit for each recorded word; ``words`` plays no part."""
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """A unit for each recorded word; where the words are plays no part."""
+        labels = _matrix(self._look_up(self._label_rows, texts), self.labels) if self.labels else None
+        if not self.tags or words is None:
+            return Said(labels, None)
         units = [
             (np.asarray(spans, dtype=np.int32).reshape(-1, 2), _matrix(rows, self.tags))
             for spans, rows in self._look_up(self._tag_rows, texts)
         ]
-        return SoftTags.join(self.tags, units)
+        return Said(labels, SoftTags.join(self.tags, units))
 
     def _look_up(self, rows: Mapping[str, Any], texts: Sequence[str]) -> list[Any]:
         if missing := [text for text in texts if text not in rows]:

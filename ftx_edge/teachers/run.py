@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ftx_edge.errors import FtxError
@@ -16,6 +14,7 @@ from ftx_edge.mplm.model import load_mplm
 from ftx_edge.mplm.states import MeanStates, read_shift
 from ftx_edge.recipe import Recipe
 from ftx_edge.runs import RunLayout
+from ftx_edge.soft_labels import Said, WordSpans
 from ftx_edge.students.model import load_student
 from ftx_edge.teachers.model import ModelTeacher
 from ftx_edge.tokenization import encode
@@ -115,11 +114,10 @@ class _HeadTeacher(ModelTeacher):
         self._states = states
 
     @torch.inference_mode()
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, C) float32."""
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """Labels alone."""
         means = torch.from_numpy(self._states.of(texts)).to(self.device)
-        found: NDArray[np.float32] = self._states.model.label_logits(means).softmax(dim=-1).cpu().numpy()
-        return found
+        return Said(self._states.model.label_logits(means).softmax(dim=-1).cpu().numpy(), None)
 
 
 def student_teacher(folder: Path, *, device: torch.device, whole_words: bool = False) -> ModelTeacher:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ftx_edge.errors import UsageError
 from ftx_edge.files import sha256_of_text
-from ftx_edge.soft_labels import SoftTags, Teacher, WordSpans
+from ftx_edge.soft_labels import Said, Teacher, WordSpans
 from ftx_edge.translation.cache import TranslationCache
 from ftx_edge.translation.texts import Status, translate_texts
 from ftx_edge.translation.translator import Translator, open_translator
@@ -55,13 +52,9 @@ class TranslateTest:
             english.append(translation.translation or translation.text)
         return english
 
-    def soft_labels(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Both passes: (N, C) float32."""
-        return self.source_model.soft_labels(self.translate(texts))
-
-    def soft_tags(self, texts: Sequence[str], words: Sequence[WordSpans]) -> SoftTags:
-        """Raises UsageError: there are none."""
-        raise UsageError("translate-test has no tags: spans of a translation are not spans of the text")
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """Both passes; there are no tags: spans of a translation are not spans of the text."""
+        return Said(self.source_model.ask(self.translate(texts)).labels, None)
 
 
 def open_translate_test(

@@ -74,19 +74,19 @@ def table_of(tiny_world, tmp_path):
 def test_tfidf_learns_the_soft_labels_and_keeps_labels_that_never_occur():
     learnt = tfidf(TEXTS[::2], soft_labels(TEXTS[::2]))
     assert learnt.labels == LABELS
-    probs = learnt.soft_labels(TEXTS[1::2])
+    probs = learnt.ask(TEXTS[1::2]).labels
     assert probs.dtype == np.float32
     np.testing.assert_allclose(probs.sum(axis=1), 1, atol=1e-5)
     assert (probs.argmax(axis=1) == soft_labels(TEXTS[1::2]).probs.argmax(axis=1)).all()
     assert (probs[:, LABELS.index("never_said")] == 0).all()
     again = tfidf(TEXTS[::2], soft_labels(TEXTS[::2]))
     assert again.fingerprint == learnt.fingerprint
-    assert (again.soft_labels(TEXTS) == learnt.soft_labels(TEXTS)).all()
+    assert (again.ask(TEXTS).labels == learnt.ask(TEXTS).labels).all()
 
 
 def test_tfidf_of_a_single_answer_gives_that_answer():
     only = tfidf(TEXTS[:12], soft_labels(TEXTS[:12]))
-    assert set(only.soft_labels(TEXTS).argmax(axis=1)) == {LABELS.index("light_on")}
+    assert set(only.ask(TEXTS).labels.argmax(axis=1)) == {LABELS.index("light_on")}
 
 
 def test_a_teacher_object_is_evaluated_as_it_is(tmp_path):

@@ -328,7 +328,7 @@ def test_transitions_change_tags_and_no_label(tiny_world, functions, tmp_path):
         run = Run(recipe(tiny_world, **changes), tmp_path / str(share), Silent())
         corpus = run.targets["pt"]
         teacher = step1.mixture(run, corpus, None)
-        said[share] = teacher.soft_labels(corpus.train), teacher.soft_tags(corpus.train, corpus.train_words)
+        said[share] = teacher.ask(corpus.train, corpus.train_words)
     (labels, apart), (same, chained) = said.values()
     np.testing.assert_array_equal(labels, same)
     np.testing.assert_array_equal(apart.offsets, chained.offsets)

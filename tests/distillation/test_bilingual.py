@@ -34,8 +34,8 @@ def bilingual(recipe, monolingual, tmp_path_factory):
 
 def english_loss(layout, texts) -> float:
     """KL(mPLM || student) on English text."""
-    mplm = open_teacher(f"run:{layout.root}#mplm").soft_labels(texts)
-    student = open_teacher(f"run:{layout.root}#pt").soft_labels(texts)
+    mplm = open_teacher(f"run:{layout.root}#mplm").ask(texts).labels
+    student = open_teacher(f"run:{layout.root}#pt").ask(texts).labels
     return float((mplm * (np.log(mplm) - np.log(student))).sum(axis=1).mean())
 
 
@@ -56,8 +56,8 @@ def test_it_is_selected_and_checked_on_target_text(monolingual, bilingual):
     assert [stage["texts"] for stage in stages] == [58, 116]
     held_out = bilingual.held_out("pt").read_text().splitlines()
     texts = [json.loads(row)["text"] for row in held_out]
-    mplm = open_teacher(f"run:{bilingual.root}#mplm@pt").soft_labels(texts)
-    student = open_teacher(f"run:{bilingual.root}#pt").soft_labels(texts)
+    mplm = open_teacher(f"run:{bilingual.root}#mplm@pt").ask(texts).labels
+    student = open_teacher(f"run:{bilingual.root}#pt").ask(texts).labels
     assert len(texts) == 6
     loss = float((mplm * (np.log(mplm) - np.log(student))).sum(axis=1).mean())
     assert loss == pytest.approx(stages[1]["loss"], abs=1e-4)
@@ -82,7 +82,7 @@ def test_with_spans_new_texts_and_a_start_from_the_mplm(recipe, tmp_path, init):
     result = distill(made(recipe, "joint", **changes), tmp_path / "run")
     assert result.students["pt"].loss < result.students["pt"].history[0]["loss"]
     student = open_teacher(f"run:{result.run}#pt", tagging=True)
-    assert student.soft_tags(["play a song"], [()]).probs.shape[1] == 3
+    assert student.ask(["play a song"], [()]).tags.probs.shape[1] == 3
 
 
 def test_a_language_without_spaces_may_learn_from_english_too(recipe, tmp_path):

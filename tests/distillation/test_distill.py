@@ -12,7 +12,9 @@ from ftx_edge.errors import DataError, FtxError, UsageError
 
 torch = pytest.importorskip("torch")
 
+from ftx_edge.benchmarks.baselines import tfidf_of  # noqa: E402
 from ftx_edge.distillation import distill, plan  # noqa: E402
+from ftx_edge.recipe import Recipe  # noqa: E402
 from ftx_edge.runs import RunLayout  # noqa: E402
 from ftx_edge.students import load_student  # noqa: E402
 from ftx_edge.teachers import open_teacher  # noqa: E402
@@ -67,7 +69,7 @@ def test_held_out_texts_are_texts_of_the_corpus_with_the_labels_of_the_mplm(fini
     assert len(held_out) == 6
     assert set(held_out) <= set(world.target.read_text().splitlines())
     mplm = open_teacher(f"run:{layout.root}#mplm@pt")
-    said = [mplm.labels[column] for column in mplm.soft_labels(held_out).argmax(axis=1)]
+    said = [mplm.labels[column] for column in mplm.ask(held_out).labels.argmax(axis=1)]
     assert [row["label"] for row in rows] == said
 
 
@@ -95,12 +97,21 @@ def test_taggers_are_distilled_with_both_alignments(recipe, tmp_path, task, alig
     assert (logits is None) == (task == "tagging")
 
 
+def test_the_tfidf_baseline_hears_what_a_joint_student_heard(recipe, tmp_path):
+    pytest.importorskip("sklearn")
+    layout = RunLayout(tmp_path / "run")
+    distill(recipe("joint"), layout.root)
+    known = sorted(layout.cache.iterdir())
+    assert tfidf_of(layout.root, Recipe.read(layout.recipe), "pt").labels
+    assert sorted(layout.cache.iterdir()) == known, "the mPLM is not asked anew"
+
+
 def test_the_mplm_learns_which_words_are_rooms(recipe, tmp_path):
     distill(recipe("tagging", **{"step1.epochs": 10, "step2.max_steps": 1}), tmp_path / "run")
     mplm = open_teacher(f"run:{tmp_path / 'run'}#mplm", tagging=True)
     text = "play a song in the kitchen"
     words = [(0, 4), (5, 6), (7, 11), (12, 14), (15, 18), (19, 26)]
-    found = mplm.soft_tags([text], [words])
+    found = mplm.ask([text], [words]).tags
     rooms = {text[a:b] for (a, b), row in zip(found.offsets, found.probs, strict=True) if row.argmax() == 1}
     assert rooms == {"kitchen"}
 

@@ -19,7 +19,7 @@ from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.mplm.states import read_shift
 from ftx_edge.recipe import Recipe
 from ftx_edge.runs import RunLayout
-from ftx_edge.soft_labels import SoftTags
+from ftx_edge.soft_labels import Said, SoftTags
 from ftx_edge.teachers import open_teacher
 from ftx_edge.teachers.run import mplm_teacher
 
@@ -33,12 +33,10 @@ class Fixed:
         self.labels, self.tags, self.fingerprint = tuple(labels), tuple(tags), f"{labels}{probs}{tag_probs}"
         self.probs, self.tag_probs, self.spans = probs, tag_probs, spans
 
-    def soft_labels(self, texts):
-        return np.array([self.probs] * len(texts), np.float32)
-
-    def soft_tags(self, texts, words):
+    def ask(self, texts, words=None):
         unit = (np.array(self.spans, np.int32), np.array(self.tag_probs, np.float32))
-        return SoftTags.join(self.tags, [unit] * len(texts))
+        tags = SoftTags.join(self.tags, [unit] * len(texts)) if self.tags and words is not None else None
+        return Said(np.array([self.probs] * len(texts), np.float32), tags)
 
 
 def mean(*teachers, head="", alignment="character-bridge"):
@@ -49,7 +47,7 @@ def mean(*teachers, head="", alignment="character-bridge"):
 def test_labels_are_averaged_by_name():
     one, two = Fixed("ab", (0.8, 0.2)), Fixed("ba", (0.6, 0.4))
     assert mean(one, two).labels == ("a", "b")
-    np.testing.assert_allclose(mean(one, two).soft_labels([TEXT]), [[0.6, 0.4]], atol=1e-6)
+    np.testing.assert_allclose(mean(one, two).ask([TEXT]).labels, [[0.6, 0.4]], atol=1e-6)
 
 
 def test_a_single_teacher_stays_as_it_is():
@@ -61,7 +59,7 @@ def test_tags_of_teachers_that_cut_otherwise_are_averaged_by_words():
     tags, words, letters = ("O", "B-x", "I-x"), [(0, 4), (5, 9)], [(0, 2), (2, 4), (5, 9)]
     one = Fixed(tags=tags, tag_probs=[(0, 1, 0), (1, 0, 0)], spans=words)
     two = Fixed(tags=tags, tag_probs=[(0.5, 0.5, 0), (0.5, 0, 0.5), (1, 0, 0)], spans=letters)
-    found = mean(one, two).soft_tags([TEXT], [WORDS])
+    found = mean(one, two).ask([TEXT], [WORDS]).tags
     assert found.offsets.tolist() == [list(span) for span in words]
     np.testing.assert_allclose(found.probs, [[0.25, 0.75, 0], [1, 0, 0]], atol=1e-6)
 
@@ -70,7 +68,7 @@ def test_a_word_that_only_one_teacher_read_has_its_tags():
     tags = ("O", "B-x", "I-x")
     one = Fixed(tags=tags, tag_probs=[(0.5, 0.5, 0)], spans=[(0, 4)])  # it cut the text there
     two = Fixed(tags=tags, tag_probs=[(0.1, 0.9, 0), (0.8, 0.2, 0)], spans=WORDS)
-    found = mean(one, two).soft_tags([TEXT], [WORDS])
+    found = mean(one, two).ask([TEXT], [WORDS]).tags
     np.testing.assert_allclose(found.probs, [[0.3, 0.7, 0], [0.8, 0.2, 0]], atol=1e-6)
 
 
@@ -81,7 +79,7 @@ def test_teachers_of_other_labels_are_refused_with_the_difference():
 
 def test_a_head_that_is_not_asked_may_differ():
     one, two = Fixed("ab", (1, 0), tags=("O", "B-x", "I-x")), Fixed("ab", (0, 1))
-    assert mean(one, two, head="labels").soft_labels([TEXT]).tolist() == [[0.5, 0.5]]
+    assert mean(one, two, head="labels").ask([TEXT]).labels.tolist() == [[0.5, 0.5]]
 
 
 def test_beside_a_joint_teacher_others_may_know_one_head():
@@ -93,8 +91,8 @@ def test_beside_a_joint_teacher_others_may_know_one_head():
         [("both", both), ("classifier", classifier), ("tagger", tagger)], alignment="character-bridge"
     )
     assert (found.labels, found.tags) == (("a", "b"), tags)
-    np.testing.assert_allclose(found.soft_labels([TEXT]), [[0.6, 0.4]], atol=1e-6)
-    probs = found.soft_tags([TEXT], [WORDS]).probs
+    np.testing.assert_allclose(found.ask([TEXT]).labels, [[0.6, 0.4]], atol=1e-6)
+    probs = found.ask([TEXT], [WORDS]).tags.probs
     np.testing.assert_allclose(probs, [[0.25, 0.75, 0], [1, 0, 0]], atol=1e-6)
     with pytest.raises(UsageError, match=r"only one of them knows the label a, b"):
         averaged_by_head([("classifier", classifier), ("tagger", tagger)], alignment="character-bridge")
@@ -148,11 +146,11 @@ def test_step_1_learns_the_mean_of_the_source_teachers(recipe, world, second, tm
     texts = world.source.read_text().splitlines()
     one, two = open_teacher(world.teacher), open_teacher(second)
     order = [two.labels.index(label) for label in one.labels]
-    expected = (one.soft_labels(texts) + two.soft_labels(texts)[:, order]) / 2
+    expected = (one.ask(texts).labels + two.ask(texts).labels[:, order]) / 2
     cached = next(labels for labels in kept(run, "labels") if labels.shape == (58, 3))
     rows = {tuple(row) for row in expected.round(4).tolist()}
     assert {tuple(row) for row in cached.round(4).tolist()} <= rows
-    assert not {tuple(row) for row in one.soft_labels(texts).round(4).tolist()} <= rows
+    assert not {tuple(row) for row in one.ask(texts).labels.round(4).tolist()} <= rows
 
 
 def kept(run: Path, head: str) -> list[np.ndarray]:
@@ -181,11 +179,11 @@ def test_step_2_learns_the_mean_of_the_mplms(recipe, world, two_seeds, tmp_path)
     # The other mPLM is moved by the texts of this run, which are split otherwise than those of its own.
     centers = RunLayout(run).center("pt", "ensemble1"), RunLayout(run).center("en", "ensemble1")
     other = mplm_teacher(two_seeds[1] / "mplm", device=torch.device("cpu"), shift=read_shift(*centers))
-    said = [t.soft_labels(texts) for t in (open_teacher(f"run:{run}#mplm@pt"), other)]
+    said = [t.ask(texts).labels for t in (open_teacher(f"run:{run}#mplm@pt"), other)]
     assert np.abs(said[0] - said[1]).max() > 1e-2
     np.testing.assert_allclose(kept(run, "labels")[-1], (said[0] + said[1]) / 2, atol=1e-5)
     finished = teacher_of_finished(run, "pt", device=torch.device("cpu"))
-    np.testing.assert_allclose(finished.soft_labels(texts), (said[0] + said[1]) / 2, atol=1e-5)
+    np.testing.assert_allclose(finished.ask(texts).labels, (said[0] + said[1]) / 2, atol=1e-5)
     assert kept(run, "tags")[-1].shape[1] == 3
     assert distill(made, run).students["pt"].steps == 1  # done before
 

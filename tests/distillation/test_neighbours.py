@@ -23,7 +23,7 @@ from ftx_edge.distillation.nearest import (
 from ftx_edge.distillation.neighbours import LabelledSource, MixedTeacher, NeighbourTeacher, tags_of_words
 from ftx_edge.mplm.model import load_tokenizer
 from ftx_edge.mplm.space import Space, WordVectors, word_of_pieces
-from ftx_edge.soft_labels import SoftLabels, SoftTags
+from ftx_edge.soft_labels import Said, SoftLabels, SoftTags
 from ftx_edge.vectors import centred
 
 TAGS = ("O", "B-room", "I-room")
@@ -125,7 +125,7 @@ def test_csls_hears_another_english_text_than_the_cosine(monkeypatch):
             temperature=0.05,
             similarity=similarity,
         )
-        said[similarity] = [english[i] for i in teacher.soft_labels(["luz", "canção"]).argmax(axis=1)]
+        said[similarity] = [english[i] for i in teacher.ask(["luz", "canção"]).labels.argmax(axis=1)]
     assert said == {"cosine": ["hub", "hub"], "csls": ["light", "music"]}
 
 
@@ -189,7 +189,7 @@ def test_a_new_text_hears_english_and_the_corpus():
         temperature=0.05,
         propagation=0.5,
     )
-    said = found.soft_labels(("toque canção", "a luz"))
+    said = found.ask(("toque canção", "a luz")).labels
     assert said.argmax(axis=1).tolist() == [1, 0]
     np.testing.assert_allclose(said.sum(axis=1), 1, rtol=1e-5)
 
@@ -199,8 +199,8 @@ def test_target_text_gets_the_labels_of_what_means_the_same():
     found = NeighbourTeacher(
         source(SoftLabels(("light", "music"), probs)), PORTUGUESE, None, neighbours=1, temperature=0.05
     )
-    np.testing.assert_allclose(found.soft_labels(PORTUGUESE), probs, rtol=1e-5)
-    np.testing.assert_allclose(found.soft_labels(PORTUGUESE[1:2]), probs[1:2], rtol=1e-5)
+    np.testing.assert_allclose(found.ask(PORTUGUESE).labels, probs, rtol=1e-5)
+    np.testing.assert_allclose(found.ask(PORTUGUESE[1:2]).labels, probs[1:2], rtol=1e-5)
 
 
 def test_target_words_get_the_tags_of_what_means_the_same_in_context():
@@ -211,12 +211,12 @@ def test_target_words_get_the_tags_of_what_means_the_same_in_context():
     tags = SoftTags.join(TAGS, [(np.array(o), np.array(p, np.float32)) for o, p in units])
     words = tuple(map(spans, PORTUGUESE))
     found = NeighbourTeacher(source(tags=tags), PORTUGUESE, words, neighbours=1, temperature=0.05)
-    said = found.soft_tags(PORTUGUESE[1:], words[1:])
+    said = found.ask(PORTUGUESE[1:], words[1:]).tags
     assert said.offsets.tolist() == [list(span) for own in words[1:] for span in own]
     offsets, probs = said.of_text(1)
     assert probs.argmax(axis=1).tolist() == [0, 0, 1]
     with pytest.raises(ValueError, match="must be of it"):
-        found.soft_tags(["toque"], [[(0, 5)]])
+        found.ask(["toque"], [[(0, 5)]])
     assert offsets.tolist() == [[0, 1], [2, 5], [6, 13]]
 
 
@@ -232,7 +232,7 @@ def test_the_text_around_a_word_decides_among_the_neighbours_of_the_word(context
     found = NeighbourTeacher(
         known, portuguese, tuple(map(spans, portuguese)), neighbours=2, temperature=0.05, similarity="cosine"
     )
-    probs = found.soft_tags(portuguese, tuple(map(spans, portuguese))).probs
+    probs = found.ask(portuguese, tuple(map(spans, portuguese))).tags.probs
     kitchens = probs[[1, 3], TAGS.index("B-room")]
     assert len({round(float(prob), 2) for prob in kitchens}) == different
     assert kitchens[0] >= kitchens[1]
@@ -273,16 +273,39 @@ class Says:
     def __init__(self, probs, units):
         self.probs, self.units, self.fingerprint = probs, units, str(probs)
 
-    def soft_tags(self, texts, words):
+    def ask(self, texts, words=None):
         of = [np.array(u, dtype=np.int32).reshape(-1, 2) for u in self.units]
-        return SoftTags.join(TAGS, [(u, np.tile(np.array(self.probs, np.float32), (len(u), 1))) for u in of])
+        probs = np.array(self.probs, np.float32)
+        return Said(None, SoftTags.join(TAGS, [(u, np.tile(probs, (len(u), 1))) for u in of]))
+
+
+class Both:
+    """Says both heads, and counts how often it is asked."""
+
+    labels, tags = ("a", "b"), TAGS
+
+    def __init__(self, name):
+        self.fingerprint, self.asked = name, 0
+
+    def ask(self, texts, words=None):
+        self.asked += 1
+        tags = SoftTags.join(TAGS, [(np.array(own, np.int32), np.eye(3)[[0] * len(own)]) for own in words])
+        return Said(np.array([[0.25, 0.75]] * len(texts), np.float32), tags)
+
+
+def test_a_mixture_asks_for_labels_and_tags_at_once():
+    teachers = [Both("one"), Both("two")]
+    labels, tags = MixedTeacher(teachers).ask(["a b"], [[(0, 1), (2, 3)]])
+    np.testing.assert_allclose(labels, [[0.25, 0.75]], rtol=1e-5)
+    assert tags.splits.tolist() == [0, 2]
+    assert [teacher.asked for teacher in teachers] == [1, 1]
 
 
 def test_teachers_of_tags_are_mixed_a_word_at_a_time():
     words = (((0, 3), (4, 9)), ((0, 2),))
     by_word = Says([0.5, 0.5, 0.0], [[(0, 3), (4, 9)], []])
     by_piece = Says([0.5, 0.0, 0.5], [[(0, 1), (1, 3)], []])
-    mixed = MixedTeacher([by_word, by_piece], alignment="first-subword").soft_tags(["a", "b"], words)
+    mixed = MixedTeacher([by_word, by_piece], alignment="first-subword").ask(["a", "b"], words).tags
     assert mixed.splits.tolist() == [0, 2, 2]  # of the second text no teacher knows a word
     np.testing.assert_allclose(mixed.probs.sum(axis=1), 1, rtol=1e-5)
     assert mixed.probs[0].argmax() == 0

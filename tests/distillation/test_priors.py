@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ftx_edge.distillation.neighbours import LabelledSource
 from ftx_edge.distillation.priors import LARGEST_FACTOR, PriorTeacher, factors, scaled
-from ftx_edge.soft_labels import SoftLabels, SoftTags
+from ftx_edge.soft_labels import Said, SoftLabels, SoftTags
 
 TAGS = ("O", "B-room", "I-room")
 WORDS = ((0, 2), (3, 5))
@@ -23,7 +23,7 @@ class Space:
     fingerprint, device = "space", torch.device("cpu")
 
 
-class Said:
+class Scripted:
     """A teacher that says what it was given, by text, and counts the texts that it is asked about."""
 
     labels, tags, fingerprint = ("a", "b"), TAGS, "said"
@@ -31,14 +31,15 @@ class Said:
     def __init__(self, labels, tags=None):
         self.by_text, self.tags_of, self.asked = labels, tags or {}, 0
 
-    def soft_labels(self, texts):
+    def ask(self, texts, words=None):
         self.asked += len(texts)
-        return np.array([self.by_text[t] for t in texts], np.float32)
-
-    def soft_tags(self, texts, words):
-        self.asked += len(texts)
+        labels = np.array([self.by_text[t] for t in texts], np.float32)
+        if words is None:
+            return Said(labels, None)
         units = np.array(WORDS, np.int32)
-        return SoftTags.join(TAGS, [(units, np.array(self.tags_of[t], np.float32)) for t in texts])
+        return Said(
+            labels, SoftTags.join(TAGS, [(units, np.array(self.tags_of[t], np.float32)) for t in texts])
+        )
 
 
 def source(labels, tags=None) -> LabelledSource:
@@ -70,21 +71,23 @@ def test_a_label_that_never_occurs_is_not_scaled_without_end():
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 0.7), (1.0, 0.5)])
 def test_a_share_of_the_correction(share, expected):
     texts = tuple(f"pt {row}" for row in range(20))
-    said = Said({text: [0.7, 0.3] for text in texts})
-    found = PriorTeacher(
-        said, source([[1, 0], [0, 1]]), texts, None, share=share, tag_share=share
-    ).soft_labels(texts)
+    said = Scripted({text: [0.7, 0.3] for text in texts})
+    found = (
+        PriorTeacher(said, source([[1, 0], [0, 1]]), texts, None, share=share, tag_share=share)
+        .ask(texts)
+        .labels
+    )
     np.testing.assert_allclose(found[:, 0], expected, atol=1e-3)
 
 
 def test_between_no_and_full_correction_and_no_text_decides_for_others_by_its_place():
     texts = ("x", "y", "z")
-    said = Said({"x": [0.9, 0.1], "y": [0.6, 0.4], "z": [0.8, 0.2], "new": [0.9, 0.1]})
+    said = Scripted({"x": [0.9, 0.1], "y": [0.6, 0.4], "z": [0.8, 0.2], "new": [0.9, 0.1]})
     teacher = PriorTeacher(said, source([[0.5, 0.5]]), texts, None, share=0.5, tag_share=0.5)
-    whole = teacher.soft_labels(texts)
+    whole = teacher.ask(texts).labels
     assert (whole[:, 0] < [0.9, 0.6, 0.8]).all()
-    np.testing.assert_array_equal(teacher.soft_labels(("z", "x")), whole[[2, 0]])
-    np.testing.assert_array_equal(teacher.soft_labels(("new",)), whole[:1])
+    np.testing.assert_array_equal(teacher.ask(("z", "x")).labels, whole[[2, 0]])
+    np.testing.assert_array_equal(teacher.ask(("new",)).labels, whole[:1])
     assert said.asked == 3 + 1, "the corpus once, and the new text"
 
 
@@ -94,22 +97,22 @@ def test_tags_are_corrected_by_how_often_words_have_them():
     english = [[[0, 1, 0], [1, 0, 0]], [[0, 1, 0], [0, 0, 1]]]
     labels = [[0.5, 0.5]] * 2
     teacher = PriorTeacher(
-        Said({text: [0.5, 0.5] for text in texts}, told),
+        Scripted({text: [0.5, 0.5] for text in texts}, told),
         source(labels, english),
         texts,
         (WORDS, WORDS),
         share=1.0,
         tag_share=1.0,
     )
-    found = teacher.soft_tags(texts[1:], (WORDS,))
+    found = teacher.ask(texts[1:], (WORDS,)).tags
     assert found.splits.tolist() == [0, 2]
     np.testing.assert_allclose(found.probs.sum(axis=1), 1, rtol=1e-5)
-    both = teacher.soft_tags(texts, (WORDS, WORDS)).probs
+    both = teacher.ask(texts, (WORDS, WORDS)).tags.probs
     np.testing.assert_allclose(both.mean(axis=0), [0.25, 0.5, 0.25], atol=0.02)
 
 
 def test_the_fingerprint_follows_share_texts_and_source():
-    said = Said({"x": [0.5, 0.5], "y": [0.5, 0.5]})
+    said = Scripted({"x": [0.5, 0.5], "y": [0.5, 0.5]})
 
     def made(texts=("x",), share=0.5, labels=((1, 0),)):
         return PriorTeacher(said, source(labels), texts, None, share=share, tag_share=share).fingerprint

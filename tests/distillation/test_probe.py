@@ -65,10 +65,10 @@ def test_the_mplm_of_a_language_takes_its_distance_from_english_off(heads_alone)
     english, portuguese = (load_file(layout.center(lang))["mean"] for lang in ("en", "pt"))
     assert not torch.allclose(english, portuguese)
     texts = ["acenda a luz da cozinha", "toque uma música agora"]
-    plain = open_teacher(f"run:{layout.root}#mplm").soft_labels(texts)
-    moved = open_teacher(f"run:{layout.root}#mplm@pt").soft_labels(texts)
+    plain = open_teacher(f"run:{layout.root}#mplm").ask(texts).labels
+    moved = open_teacher(f"run:{layout.root}#mplm@pt").ask(texts).labels
     assert abs(plain - moved).max() > 1e-4
-    assert (open_teacher(f"run:{layout.root}#mplm@en").soft_labels(texts) == plain).all()
+    assert (open_teacher(f"run:{layout.root}#mplm@en").ask(texts).labels == plain).all()
 
 
 def test_without_centering_no_center_is_kept(recipe, tmp_path):

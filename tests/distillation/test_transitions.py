@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ftx_edge.distillation.neighbours import LabelledSource
 from ftx_edge.distillation.transitions import LARGEST_RATIO, ChainedTeacher, chained, open_ended, ratios
-from ftx_edge.soft_labels import SoftTags
+from ftx_edge.soft_labels import Said, SoftTags
 
 TAGS = ("O", "B-date", "I-date")
 O, B, I = np.eye(3, dtype=np.float32)  # noqa: E741
@@ -37,7 +37,7 @@ class Space:
     fingerprint, device = "space", torch.device("cpu")
 
 
-class Said:
+class Scripted:
     """A teacher of tags that says what it was given, by text."""
 
     labels, tags, fingerprint = ("a",), TAGS, "said"
@@ -45,11 +45,8 @@ class Said:
     def __init__(self, by_text):
         self.by_text = by_text
 
-    def soft_labels(self, texts):
-        return np.ones((len(texts), 1), np.float32)
-
-    def soft_tags(self, texts, words):
-        return soft_tags(*(self.by_text[text] for text in texts))
+    def ask(self, texts, words=None):
+        return Said(np.ones((len(texts), 1), np.float32), soft_tags(*(self.by_text[text] for text in texts)))
 
 
 def source(*tags) -> LabelledSource:
@@ -109,21 +106,24 @@ def test_a_tag_that_english_never_has_is_bounded():
 def test_two_words_that_both_begin_a_date_become_one_date():
     unsure = [[0.1, 0.8, 0.1], [0.1, 0.5, 0.4]]
     teacher = ChainedTeacher(
-        Said({"sexta feira": unsure}), source([O, B, I, O], [B, O]), share=1.0, alignment="character-bridge"
+        Scripted({"sexta feira": unsure}),
+        source([O, B, I, O], [B, O]),
+        share=1.0,
+        alignment="character-bridge",
     )
-    found = teacher.soft_tags(["sexta feira"], [spans_of(2)])
+    found = teacher.ask(["sexta feira"], [spans_of(2)]).tags
     assert found.probs.argmax(axis=1).tolist() == [1, 2]
     np.testing.assert_allclose(found.probs.sum(axis=1), 1, rtol=1e-5)
-    np.testing.assert_array_equal(teacher.soft_labels(["sexta feira"]), [[1]])
+    np.testing.assert_array_equal(teacher.ask(["sexta feira"]).labels, [[1]])
 
 
 def test_what_goes_on_in_english_may_begin_elsewhere():
     # "7 am" with the words the other way round: by itself the first one goes on with what nothing began.
     unsure = [[0.3, 0.1, 0.6], [0.2, 0.7, 0.1]]
     teacher = ChainedTeacher(
-        Said({"午前 七": unsure}), source([O, B, I, O], [B, O]), share=1.0, alignment="character-bridge"
+        Scripted({"午前 七": unsure}), source([O, B, I, O], [B, O]), share=1.0, alignment="character-bridge"
     )
-    assert teacher.soft_tags(["午前 七"], [spans_of(2)]).probs.argmax(axis=1).tolist() == [1, 2]
+    assert teacher.ask(["午前 七"], [spans_of(2)]).tags.probs.argmax(axis=1).tolist() == [1, 2]
 
 
 def test_a_label_is_as_likely_to_begin_as_to_go_on_save_at_the_start_of_a_text():
@@ -134,8 +134,8 @@ def test_a_label_is_as_likely_to_begin_as_to_go_on_save_at_the_start_of_a_text()
 
 def test_words_of_which_nothing_is_told_are_left_out():
     said = {"a b": [[0.1, 0.8, 0.1], [0.1, 0.5, 0.4]], "c": [[0.2, 0.3, 0.5]]}
-    teacher = ChainedTeacher(Said(said), source([B, I]), share=0.5, alignment="character-bridge")
-    found = teacher.soft_tags(["a b", "c"], [spans_of(2), spans_of(3)])
+    teacher = ChainedTeacher(Scripted(said), source([B, I]), share=0.5, alignment="character-bridge")
+    found = teacher.ask(["a b", "c"], [spans_of(2), spans_of(3)]).tags
     assert found.splits.tolist() == [0, 2, 3]
     np.testing.assert_allclose(found.probs[2], [0.2, 0.8, 0], atol=1e-5)
 
@@ -143,7 +143,7 @@ def test_words_of_which_nothing_is_told_are_left_out():
 def test_the_fingerprint_follows_share_and_source():
     def made(share=0.5, english=([B, I],)):
         return ChainedTeacher(
-            Said({}), source(*english), share=share, alignment="character-bridge"
+            Scripted({}), source(*english), share=share, alignment="character-bridge"
         ).fingerprint
 
     assert len({made(), made(share=1.0), made(english=([B, O],))}) == 3

@@ -36,13 +36,13 @@ def test_a_classifier_gives_what_the_model_gives(hf_model):
             ).logits.softmax(-1)[0]
             for t in TEXTS
         ]
-    np.testing.assert_allclose(teacher.soft_labels(TEXTS), torch.stack(expected), atol=1e-5)
+    np.testing.assert_allclose(teacher.ask(TEXTS).labels, torch.stack(expected), atol=1e-5)
 
 
 def test_a_texts_answer_does_not_depend_on_its_batch(hf_model):
     teacher = open_teacher(f"hf:{hf_model('classifier')}")
-    together = teacher.soft_labels(TEXTS)
-    alone = np.concatenate([teacher.soft_labels([text]) for text in TEXTS])
+    together = teacher.ask(TEXTS).labels
+    alone = np.concatenate([teacher.ask([text]).labels for text in TEXTS])
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
@@ -50,7 +50,7 @@ def test_a_tagger_gives_each_word_what_its_first_subword_says(hf_model):
     teacher = open_teacher(f"hf:{hf_model('tagger')}", tagging=True)
     assert teacher.tags == ("O", "B-room", "I-room")
     words = [[(0, 4), (5, 7)], [(0, 6), (7, 10)]]
-    found = teacher.soft_tags(["turn on the light", "lights out"], words)
+    found = teacher.ask(["turn on the light", "lights out"], words).tags
     assert found.offsets.tolist() == [[0, 4], [5, 7], [0, 6], [7, 10]]
     np.testing.assert_allclose(found.probs.sum(1), 1, atol=1e-5)
 
@@ -59,11 +59,11 @@ def test_words_beyond_the_models_maximum_have_no_unit(hf_model):
     teacher = open_teacher(f"hf:{hf_model('tagger')}", tagging=True)
     text = " ".join(["light"] * 60)
     words = [(6 * i, 6 * i + 5) for i in range(60)]
-    assert 0 < len(teacher.soft_tags([text], [words]).offsets) < 60
+    assert 0 < len(teacher.ask([text], [words]).tags.offsets) < 60
 
 
 def test_long_texts_are_cut_to_the_models_maximum(hf_model):
-    assert open_teacher(f"hf:{hf_model('classifier')}").soft_labels(["light " * 500]).shape == (1, 3)
+    assert open_teacher(f"hf:{hf_model('classifier')}").ask(["light " * 500]).labels.shape == (1, 3)
 
 
 @pytest.mark.parametrize("kind", ["tagger", "encoder"])

@@ -52,13 +52,13 @@ def test_an_onnx_classifier_says_what_its_torch_model_says(exported, hf_model):
     teacher = open_teacher(f"package:{exported('classifier')}")
     origin = open_teacher(f"hf:{hf_model('classifier')}")
     assert teacher.labels == origin.labels
-    np.testing.assert_allclose(teacher.soft_labels(TEXTS), origin.soft_labels(TEXTS), atol=1e-4)
+    np.testing.assert_allclose(teacher.ask(TEXTS).labels, origin.ask(TEXTS).labels, atol=1e-4)
 
 
 def test_an_onnx_tagger_says_what_its_torch_model_says(exported, hf_model):
     teacher = open_teacher(f"package:{exported('tagger')}", tagging=True)
-    found = teacher.soft_tags(TEXTS, WORDS)
-    wanted = open_teacher(f"hf:{hf_model('tagger')}", tagging=True).soft_tags(TEXTS, WORDS)
+    found = teacher.ask(TEXTS, WORDS).tags
+    wanted = open_teacher(f"hf:{hf_model('tagger')}", tagging=True).ask(TEXTS, WORDS).tags
     np.testing.assert_array_equal(found.offsets, wanted.offsets)
     np.testing.assert_allclose(found.probs, wanted.probs, atol=1e-4)
 

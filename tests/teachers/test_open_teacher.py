@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ftx_edge.errors import FtxError, UsageError
-from ftx_edge.soft_labels import SoftTags
+from ftx_edge.soft_labels import Said, SoftTags
 from ftx_edge.teachers import CheckedTeacher, open_teacher
 
 
@@ -19,11 +19,10 @@ class Tagger:
     def __init__(self, tags, row=None):
         self.tags, self.row = tags, row or [1.0] + [0.0] * (len(tags) - 1)
 
-    def soft_labels(self, texts):
-        raise NotImplementedError
-
-    def soft_tags(self, texts, words):
-        return SoftTags.join(self.tags, [(np.array([[0, 1]]), np.array([self.row])) for _ in texts])
+    def ask(self, texts, words=None):
+        return Said(
+            None, SoftTags.join(self.tags, [(np.array([[0, 1]]), np.array([self.row])) for _ in texts])
+        )
 
 
 class Classifier:
@@ -33,11 +32,8 @@ class Classifier:
     def __init__(self, labels, probs):
         self.labels, self.probs = labels, np.asarray(probs)
 
-    def soft_labels(self, texts):
-        return self.probs
-
-    def soft_tags(self, texts, words):
-        raise NotImplementedError
+    def ask(self, texts, words=None):
+        return Said(self.probs, None)
 
 
 @pytest.mark.parametrize("spec", ["", "hf", "hf:", "pickle:model.bin", "model.bin", "http://example.org"])
@@ -53,13 +49,13 @@ def test_tags_are_put_in_the_order_o_begin_inside():
         Tagger(("I-room", "B-time", "O", "I-time", "B-room"), row=[0.1, 0.2, 0.4, 0.05, 0.25]), "x"
     )
     assert checked.tags == ("O", "B-room", "I-room", "B-time", "I-time")
-    np.testing.assert_allclose(checked.soft_tags(["a"], [[(0, 1)]]).probs, [[0.4, 0.25, 0.1, 0.2, 0.05]])
+    np.testing.assert_allclose(checked.ask(["a"], [[(0, 1)]]).tags.probs, [[0.4, 0.25, 0.1, 0.2, 0.05]])
 
 
 def test_tags_that_a_teacher_never_gives_have_probability_zero():
     checked = CheckedTeacher(Tagger(("O", "B-room"), row=[0.25, 0.75]), "x")
     assert checked.tags == ("O", "B-room", "I-room")
-    np.testing.assert_allclose(checked.soft_tags(["a"], [[(0, 1)]]).probs, [[0.25, 0.75, 0]])
+    np.testing.assert_allclose(checked.ask(["a"], [[(0, 1)]]).tags.probs, [[0.25, 0.75, 0]])
 
 
 @pytest.mark.parametrize(
@@ -78,9 +74,9 @@ def test_tags_that_are_not_bio_are_refused(tags, message):
 
 def test_answers_that_are_no_distribution_are_refused():
     with pytest.raises(FtxError, match=r"teacher x: probabilities of text 2 sum to 0\.7"):
-        CheckedTeacher(Classifier(("a", "b"), [[0.5, 0.5], [0.5, 0.2]]), "x").soft_labels(["s", "t"])
+        CheckedTeacher(Classifier(("a", "b"), [[0.5, 0.5], [0.5, 0.2]]), "x").ask(["s", "t"])
 
 
 def test_answers_for_another_number_of_texts_are_refused():
     with pytest.raises(FtxError, match=r"gave \(1, 2\) for 2 texts, 2 labels"):
-        CheckedTeacher(Classifier(("a", "b"), [[0.5, 0.5]]), "x").soft_labels(["s", "t"])
+        CheckedTeacher(Classifier(("a", "b"), [[0.5, 0.5]]), "x").ask(["s", "t"])

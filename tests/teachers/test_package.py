@@ -16,12 +16,12 @@ def test_a_package_gives_its_own_probabilities(tiny_package):
 
     teacher = open_teacher(f"package:{tiny_package}")
     assert teacher.labels == ("light_on", "light_off", "play_music")
-    np.testing.assert_allclose(teacher.soft_labels(TEXTS), load(tiny_package).predict_proba(TEXTS), atol=1e-6)
+    np.testing.assert_allclose(teacher.ask(TEXTS).labels, load(tiny_package).predict_proba(TEXTS), atol=1e-6)
 
 
 def test_a_package_with_tags_cuts_words_by_itself(tiny_joint_package):
     teacher = open_teacher(f"package:{tiny_joint_package}", tagging=True)
-    found = teacher.soft_tags(TEXTS, [[], []])
+    found = teacher.ask(TEXTS, [[], []]).tags
     offsets, probs = found.of_text(0)
     tags = [teacher.tags[i] for i in probs.argmax(1)]
     words = {TEXTS[0][a:b]: tag for (a, b), tag in zip(offsets, tags, strict=True) if b > a}

@@ -57,11 +57,11 @@ def module(tmp_path, monkeypatch):
 def test_a_function_of_texts_is_a_classifier(module):
     teacher = open_teacher(f"python:{module}:lights")
     assert teacher.labels == ("off", "on")
-    assert teacher.soft_labels(["light on", "light off"]).tolist() == [[0.0, 1.0], [0.75, 0.25]]
+    assert teacher.ask(["light on", "light off"]).labels.tolist() == [[0.0, 1.0], [0.75, 0.25]]
 
 
 def test_texts_are_handed_over_in_portions(module):
-    probs = open_teacher(f"python:{module}:lights").soft_labels(["on"] * 600)
+    probs = open_teacher(f"python:{module}:lights").ask(["on"] * 600).labels
     assert probs.shape == (600, 2)
     assert probs[:, 1].min() == 1
 
@@ -69,7 +69,7 @@ def test_texts_are_handed_over_in_portions(module):
 def test_a_function_of_words_is_a_tagger(module):
     teacher = open_teacher(f"python:{module}:rooms", tagging=True)
     assert teacher.tags == ("O", "B-room", "I-room")
-    found = teacher.soft_tags(["the kitchen", "here"], [[(0, 3), (4, 11)], [(0, 4)]])
+    found = teacher.ask(["the kitchen", "here"], [[(0, 3), (4, 11)], [(0, 4)]]).tags
     assert found.offsets.tolist() == [[0, 3], [4, 11], [0, 4]]
     np.testing.assert_array_equal(found.probs.argmax(1), [0, 1, 0])
 
@@ -85,13 +85,13 @@ def test_a_function_of_words_is_a_tagger(module):
 )
 def test_answers_that_do_not_fit_are_refused(module, function, message):
     with pytest.raises(FtxError, match=message):
-        open_teacher(f"python:{module}:{function}").soft_labels(["a", "b"])
+        open_teacher(f"python:{module}:{function}").ask(["a", "b"])
 
 
 def test_a_tagger_must_answer_for_every_word(module):
     teacher = open_teacher(f"python:{module}:few_words", tagging=True)
     with pytest.raises(FtxError, match="gave 0 distributions for 1 words"):
-        teacher.soft_tags(["a"], [[(0, 1)]])
+        teacher.ask(["a"], [[(0, 1)]])
 
 
 @pytest.mark.parametrize(

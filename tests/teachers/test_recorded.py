@@ -39,33 +39,44 @@ TAGGED = {
 def test_predictions_are_found_by_text(record, name):
     teacher = open_teacher(f"recorded:{record(GOOD, OTHER, name=name)}")
     assert teacher.labels == ("light_off", "light_on")
-    probs = teacher.soft_labels(["lights out", "turn on the light", "lights out"])
+    probs = teacher.ask(["lights out", "turn on the light", "lights out"]).labels
     np.testing.assert_allclose(probs, [[1, 0], [0.1, 0.9], [1, 0]], rtol=1e-6)
 
 
 def test_left_out_labels_have_probability_zero(record):
     teacher = open_teacher(f"recorded:{record(GOOD, OTHER)}")
-    assert teacher.soft_labels(["lights out"]).tolist() == [[1.0, 0.0]]
+    assert teacher.ask(["lights out"]).labels.tolist() == [[1.0, 0.0]]
 
 
 def test_tags_come_with_the_words_that_they_are_for(record):
     teacher = open_teacher(f"recorded:{record(TAGGED)}", tagging=True)
     assert teacher.tags == ("O", "B-room", "I-room")
-    found = teacher.soft_tags([TAGGED["text"]], [[]])
+    found = teacher.ask([TAGGED["text"]], [[]]).tags
     assert found.offsets.tolist() == [[0, 5], [6, 8], [9, 12], [13, 19], [20, 24]]
     np.testing.assert_allclose(found.probs[3:], [[0.25, 0.75, 0], [0.5, 0, 0.5]])
+
+
+def test_of_labels_and_tags_the_tags_alone_may_be_wanted(record):
+    path = record(TAGGED, {**GOOD, "text": "another"})
+    both = open_teacher(f"recorded:{path}")
+    assert (len(both.labels), len(both.tags)) == (2, 3)
+    tagger = open_teacher(f"recorded:{path}", tagging=True)
+    assert (len(tagger.labels), len(tagger.tags)) == (0, 3)
+    assert tagger.ask([TAGGED["text"]], [[]]).labels is None
+    with pytest.raises(DataError, match="no prediction for 1 of 1"):
+        both.ask([TAGGED["text"]], [[]])
 
 
 def test_words_may_be_offsets(record):
     offsets = [[0, 5], [6, 8], [9, 12], [13, 19], [20, 24]]
     teacher = open_teacher(f"recorded:{record({**TAGGED, 'words': offsets})}", tagging=True)
-    assert teacher.soft_tags([TAGGED["text"]], [[]]).offsets.tolist() == offsets
+    assert teacher.ask([TAGGED["text"]], [[]]).tags.offsets.tolist() == offsets
 
 
 def test_a_word_that_occurs_twice_is_found_in_order(record):
     row = {"text": "no no", "words": ["no", "no"], "tag_probs": [{"O": 1}, {"B-x": 1}]}
     teacher = open_teacher(f"recorded:{record(row)}", tagging=True)
-    assert teacher.soft_tags(["no no"], [[]]).offsets.tolist() == [[0, 2], [3, 5]]
+    assert teacher.ask(["no no"], [[]]).tags.offsets.tolist() == [[0, 2], [3, 5]]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +113,7 @@ def test_a_text_without_a_prediction_is_named(record):
     path = record(GOOD, OTHER)
     teacher = open_teacher(f"recorded:{path}")
     with pytest.raises(DataError) as caught:
-        teacher.soft_labels(["lights out", "play a song"])
+        teacher.ask(["lights out", "play a song"])
     assert str(path) in str(caught.value)
     assert "no prediction for 1 of 2 utterances, such as 'play a song': add them" in str(caught.value)
 

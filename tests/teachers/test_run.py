@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from ftx_edge.errors import FtxError
-from ftx_edge.soft_labels import labels_and_tags
 from ftx_edge.teachers import open_teacher
 
 torch = pytest.importorskip("torch")
@@ -46,9 +45,9 @@ def run(tmp_path_factory, tiny_world):
 def test_both_heads_give_distributions(run, part):
     teacher = open_teacher(f"run:{run.root}#{part}")
     assert (teacher.labels, teacher.tags) == (LABELS, TAGS)
-    probs = teacher.soft_labels(TEXTS)
+    probs = teacher.ask(TEXTS).labels
     assert probs.shape == (3, 2)
-    tags = teacher.soft_tags(TEXTS, WORDS)
+    tags = teacher.ask(TEXTS, WORDS).tags
     np.testing.assert_allclose(tags.probs.sum(1), 1, atol=1e-5)
     assert len(tags) == 3
     assert (tags.offsets[:, 1] > tags.offsets[:, 0]).all()
@@ -57,21 +56,21 @@ def test_both_heads_give_distributions(run, part):
 @pytest.mark.parametrize("part", ["mplm", "pt"])
 def test_both_heads_in_one_pass_are_those_of_the_text_as_words(run, part):
     teacher = open_teacher(f"run:{run.root}#{part}")
-    labels, tags = labels_and_tags(teacher, TEXTS, WORDS)
-    alone = teacher.soft_tags(TEXTS, WORDS)
-    np.testing.assert_array_equal(tags.offsets, alone.offsets)
-    np.testing.assert_allclose(tags.probs, alone.probs, atol=1e-6)
+    labels, tags = teacher.ask(TEXTS, WORDS)
+    raw, none = teacher.ask(TEXTS)
+    assert none is None
+    assert len(tags) == len(TEXTS)
     # The last text's words end before it does.
-    assert np.abs(labels - teacher.soft_labels(TEXTS))[:2].max() < 1e-5
-    assert (np.abs(labels - teacher.soft_labels(TEXTS))[2].max() > 1e-5) == (part == "mplm")
+    assert np.abs(labels - raw)[:2].max() < 1e-5
+    assert (np.abs(labels - raw)[2].max() > 1e-5) == (part == "mplm")
 
 
 @pytest.mark.parametrize("part", ["mplm", "pt"])
 def test_a_run_of_first_subwords_says_one_thing_of_each_word(run, part, tmp_path):
     root = Path(shutil.copytree(run.root, tmp_path / "run"))
     Recipe().override({"alignment": "first-subword"}).write(root / "recipe.toml")
-    tags = open_teacher(f"run:{root}#{part}").soft_tags(TEXTS, WORDS)
-    every = open_teacher(f"run:{run.root}#{part}").soft_tags(TEXTS, WORDS)
+    tags = open_teacher(f"run:{root}#{part}").ask(TEXTS, WORDS).tags
+    every = open_teacher(f"run:{run.root}#{part}").ask(TEXTS, WORDS).tags
     for row, words in enumerate(WORDS):
         offsets, probs = tags.of_text(row)
         assert [tuple(place) for place in offsets.tolist()] == words
@@ -81,10 +80,10 @@ def test_a_run_of_first_subwords_says_one_thing_of_each_word(run, part, tmp_path
 @pytest.mark.parametrize("part", ["mplm", "pt"])
 def test_what_is_said_of_a_text_does_not_depend_on_its_batch(run, part):
     teacher = open_teacher(f"run:{run.root}#{part}")
-    together, tags = teacher.soft_labels(TEXTS), teacher.soft_tags(TEXTS, WORDS)
+    together, tags = teacher.ask(TEXTS).labels, teacher.ask(TEXTS, WORDS).tags
     for row, text in enumerate(TEXTS):
-        np.testing.assert_allclose(teacher.soft_labels([text])[0], together[row], atol=1e-5)
-        alone = teacher.soft_tags([text], [WORDS[row]])
+        np.testing.assert_allclose(teacher.ask([text]).labels[0], together[row], atol=1e-5)
+        alone = teacher.ask([text], [WORDS[row]]).tags
         np.testing.assert_array_equal(alone.offsets, tags.of_text(row)[0])
         np.testing.assert_allclose(alone.probs, tags.of_text(row)[1], atol=1e-5)
 
@@ -105,7 +104,7 @@ def test_a_folder_without_mplm_is_refused(tmp_path):
 
 def test_in_the_papers_mode_each_word_has_one_unit(run):
     teacher = mplm_teacher(run.mplm, device=torch.device("cpu"), whole_words=True)
-    tags = teacher.soft_tags(TEXTS, WORDS)
+    tags = teacher.ask(TEXTS, WORDS).tags
     assert tags.offsets.tolist() == [list(word) for words in WORDS for word in words]
     bridged = mplm_teacher(run.mplm, device=torch.device("cpu"))
     assert bridged.fingerprint != teacher.fingerprint
