@@ -135,7 +135,7 @@ class Run:
         *,
         work: str = "soft labels",
     ) -> Labelled:
-        """Those texts with the teacher's distributions, from the cache if there; ``work`` as in `labelled`."""
+        """Those texts with the teacher's distributions, from the cache if there; ``work``: see `labelled`."""
         self.progress.start(f"{work}, {lang}", len(texts))
 
         def told(done: int) -> None:

@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class ShiftedLinear(nn.Module):
-    """A 1-D convolution, "same" size, written as concatenated shifts and one Linear.
+class WindowLinear(nn.Module):
+    """A 1-D convolution, "same" size, as a lookup of the rows that each output sees, and one Linear.
 
-    ONNX Runtime quantises a MatMul dynamically and fast; a Conv becomes the slow ConvInteger.
+    ONNX Runtime quantises a MatMul dynamically and fast; a Conv becomes the slow ConvInteger. Texts are
+    short, so that each node of a graph counts: shifts of the rows would be several, a lookup is one.
 
     Args:
         size: width of the input.
         channels: width of the output.
-        offsets: the positions relative to its own that each output sees.
+        width: how many rows each output sees; ``windows`` says which.
     """
 
-    def __init__(self, size: int, channels: int, offsets: tuple[int, ...]) -> None:
+    def __init__(self, size: int, channels: int, width: int) -> None:
         super().__init__()
-        self.offsets = offsets
-        self.linear = nn.Linear(size * len(offsets), channels)
+        self.size = size
+        self.linear = nn.Linear(size * width, channels)
 
-    def forward(self, states: Tensor) -> Tensor:
-        """(B, T, size) -> (B, T, channels); beyond both ends there are zeros."""
-        return self.on_shifts(shifts(states, self.offsets))
-
-    def on_shifts(self, shifted: dict[int, Tensor]) -> Tensor:
-        """The same from shifts that several convolutions share."""
-        return self.linear(torch.cat([shifted[offset] for offset in self.offsets], dim=-1))
+    def forward(self, rows: Tensor, seen: Tensor) -> Tensor:
+        """(N, size), and (N, width) of ``windows`` -> (N, channels)."""
+        rows = torch.cat([rows.new_zeros(1, self.size), rows])
+        return self.linear(rows.index_select(0, seen.reshape(-1)).reshape(-1, self.linear.in_features))
 
 
-def shifts(states: Tensor, offsets: Iterable[int]) -> dict[int, Tensor]:
-    """By offset, what stands so many positions after each: (B, T, H) each, zeros beyond both ends."""
-    wanted, length = sorted(set(offsets)), states.shape[1]
-    left, right = max(0, -wanted[0]), max(0, wanted[-1])
-    padded = F.pad(states, (0, 0, left, right))
-    return {offset: padded[:, offset + left : offset + left + length] for offset in wanted}
+def windows(mask: Tensor, offsets: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
+    """The rows of a batch that convolutions see: (B, T) -> int64 (B * T, width) for each.
+
+    Rows are numbered from 1, text after text. 0 is a row of zeros: what lies beyond a text, be it padding, so
+    that a text meets the same zeros alone and in a batch.
+
+    Args:
+        mask: of the texts.
+        offsets: of each convolution, the positions relative to its own that each output sees.
+    """
+    every = [offset for own in offsets for offset in own]
+    reach = max(map(abs, every))
+    numbers = torch.ones_like(mask, dtype=torch.int64).reshape(-1).cumsum(0).view_as(mask) * mask
+    places = torch.arange(mask.shape[1], device=mask.device).unsqueeze(1)
+    places = places + torch.tensor([reach + offset for offset in every], device=mask.device)
+    seen = F.pad(numbers, (reach, reach))[:, places].reshape(-1, len(every))
+    return seen.split([len(own) for own in offsets], dim=1)
 
 
 def masked_mean(states: Tensor, mask: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ftx_edge.students.config import StudentConfig
-from ftx_edge.students.layers import ShiftedLinear, masked_mean
+from ftx_edge.students.layers import WindowLinear, masked_mean, windows
 
 
 class StaticEncoder(nn.Module):
@@ -14,16 +14,17 @@ class StaticEncoder(nn.Module):
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         self.output_size = self.pooled_size = config.embedding_size
-        offsets = tuple(range(-config.window, config.window + 1))
-        self.window = (
-            ShiftedLinear(config.embedding_size, config.embedding_size, offsets) if config.tags else None
-        )
+        self.offsets = tuple(range(-config.window, config.window + 1))
+        size = config.embedding_size
+        self.window = WindowLinear(size, size, len(self.offsets)) if config.tags else None
 
     def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
         """(B, T, E), (B, T) -> (B, T, E)."""
-        weights = mask.unsqueeze(-1).to(embedded.dtype)
-        states = embedded * weights
-        return states if self.window is None else states + self.window(states).relu()
+        if self.window is None:
+            return embedded
+        rows = embedded.reshape(-1, self.output_size)
+        (seen,) = windows(mask, [self.offsets])
+        return (rows + self.window(rows, seen).relu()).view_as(embedded)
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """(B, T, E), (B, T) -> (B, E)."""

@@ -21,11 +21,12 @@ from onnx import numpy_helper
 from ftx_edge.errors import FtxError, GateError, UsageError
 from ftx_edge.exporters import export_student
 from ftx_edge.exporters.gate import Agreement, feed_of
+from ftx_edge.exporters.graph import to_onnx
 from ftx_edge.exporters.package import parse_size
 from ftx_edge.exporters.quantize import round_rows
 from ftx_edge.runtime import inspect, load
 from ftx_edge.runtime.loading import open_session
-from ftx_edge.students import load_student
+from ftx_edge.students import StudentConfig, build_student, load_student
 
 ARCHITECTURES = ("transformer", "bilstm", "cnn", "static")
 TASKS = ("classification", "tagging", "joint")
@@ -80,6 +81,15 @@ def test_the_float_graph_is_the_student_at_every_length_and_with_padding(
         for row, length in enumerate((1, 24, 7)):
             kept = (row,) if mine.ndim == 2 else (row, slice(length))
             np.testing.assert_allclose(mine[kept], other[kept], atol=1e-3)
+
+
+def test_a_dilated_block_is_few_nodes():
+    def nodes(layers: int) -> int:
+        config = StudentConfig("cnn", vocab_size=20, embedding_size=8, layers=layers, tags=("O", "B-x"))
+        graph = to_onnx(build_student(config)).graph
+        return sum(node.op_type not in ("Constant", "Identity") for node in graph.node)
+
+    assert nodes(4) - nodes(3) <= 10, "on a phone each costs as much as a good part of the arithmetic"
 
 
 def _outputs(student, feed):

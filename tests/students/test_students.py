@@ -12,7 +12,7 @@ from ftx_edge.students.config import ARCHITECTURES, StudentConfig
 torch = pytest.importorskip("torch")
 
 from ftx_edge.students import build_student, load_student, save_student  # noqa: E402
-from ftx_edge.students.layers import ShiftedLinear, masked_max, masked_mean  # noqa: E402
+from ftx_edge.students.layers import WindowLinear, masked_max, masked_mean, windows  # noqa: E402
 from ftx_edge.students.model import count_parameters  # noqa: E402
 from ftx_edge.tokenization import train_tokenizer  # noqa: E402
 
@@ -141,15 +141,23 @@ def test_a_sentence_cnn_sees_word_order_and_a_static_student_does_not():
         assert same is not sees
 
 
-def test_a_shifted_linear_is_a_convolution():
-    shifted = ShiftedLinear(4, 5, (-1, 0, 1))
+def test_a_window_is_a_convolution():
+    window = WindowLinear(4, 5, 3)
     convolution = torch.nn.Conv1d(4, 5, 3, padding=1)
     with torch.no_grad():
-        convolution.weight.copy_(shifted.linear.weight.view(5, 3, 4).transpose(1, 2))
-        convolution.bias.copy_(shifted.linear.bias)
+        convolution.weight.copy_(window.linear.weight.view(5, 3, 4).transpose(1, 2))
+        convolution.bias.copy_(window.linear.bias)
     states = torch.randn(2, 7, 4)
     expected = convolution(states.transpose(1, 2)).transpose(1, 2)
-    torch.testing.assert_close(shifted(states), expected)
+    (seen,) = windows(torch.ones(2, 7, dtype=torch.bool), [(-1, 0, 1)])
+    torch.testing.assert_close(window(states.reshape(-1, 4), seen).view(2, 7, 5), expected)
+
+
+def test_windows_end_where_the_text_does():
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    seen, own = windows(mask, [(-2, 0, 1), (0,)])
+    assert seen.tolist() == [[0, 1, 2], [0, 2, 3], [1, 3, 0], [0, 4, 0], [0, 0, 0], [4, 0, 0]]
+    assert own.tolist() == [[1], [2], [3], [4], [0], [0]]
 
 
 def test_pooling_leaves_padding_out():
