@@ -34,8 +34,8 @@ from ftx_edge.words import segmenter
 
 if TYPE_CHECKING:
     from ftx_edge.distillation.progress import Progress
-    from ftx_edge.runtime import Package
-    from ftx_edge.soft_labels import Teacher
+    from ftx_edge.runtime import Package, PredictedSpan
+    from ftx_edge.soft_labels import SoftTags, Teacher
 
 
 @dataclass(frozen=True)
@@ -265,35 +265,37 @@ def _ask(
     model: Teacher, utterances: Sequence[Utterance], language: str | None, labels: bool, spans: bool
 ) -> _Answers:
     texts = [utterance.text for utterance in utterances]
-    names = confidences = None
-    if labels and model.labels:
-        probs = model.ask(texts).labels
-        assert probs is not None
-        names, confidences = [model.labels[i] for i in probs.argmax(axis=1)], probs.max(axis=1)
-    return _Answers(names, confidences, _spans(model, texts, language) if spans and model.tags else None)
+    tagging, package = spans and bool(model.tags), _package(model)
+    segment = segmenter(language or "en") if tagging and package is None else None
+    said = model.ask(texts, [segment(text) for text in texts] if segment else None)
+    names = confidences = found = None
+    if labels and said.labels is not None:
+        names = [model.labels[i] for i in said.labels.argmax(axis=1)]
+        confidences = said.labels.max(axis=1)
+    if tagging and package is not None:
+        # A package decodes as it does on the device.
+        found = [_spans(prediction.spans or ()) for prediction in package.predict(texts)]
+    elif segment is not None and said.tags is not None:
+        boundaries = "word" if segment.name == "whitespace" else "token"
+        found = _decoded(said.tags, texts, boundaries)
+    return _Answers(names, confidences, found)
+
+
+def _decoded(tags: SoftTags, texts: Sequence[str], boundaries: str) -> list[tuple[Span, ...]]:
+    from ftx_edge.runtime import decode
+
+    return [
+        _spans(decode(*tags.of_text(row), tags.tags, text, boundaries=boundaries))
+        for row, text in enumerate(texts)
+    ]
+
+
+def _spans(predicted: Sequence[PredictedSpan]) -> tuple[Span, ...]:
+    return tuple(Span(span.start, span.end, span.label) for span in predicted)
 
 
 def _package(model: Teacher) -> Package | None:
     return getattr(getattr(model, "teacher", model), "package", None)
-
-
-def _spans(model: Teacher, texts: Sequence[str], language: str | None) -> list[tuple[Span, ...]]:
-    from ftx_edge.runtime import decode
-
-    package = _package(model)
-    if package is not None:
-        # A package decodes as it does on the device.
-        found = [prediction.spans or () for prediction in package.predict(texts)]
-    else:
-        segment = segmenter(language or "en")
-        boundaries = "word" if segment.name == "whitespace" else "token"
-        tags = model.ask(texts, [segment(text) for text in texts]).tags
-        assert tags is not None
-        found = [
-            tuple(decode(*tags.of_text(row), tags.tags, text, boundaries=boundaries))
-            for row, text in enumerate(texts)
-        ]
-    return [tuple(Span(span.start, span.end, span.label) for span in spans) for spans in found]
 
 
 def _label_figures(
