@@ -35,11 +35,11 @@ class CNNEncoder(nn.Module):
         self.output_size = size
         self.pooled_size = config.channels * len(config.kernels)
         layers = config.layers if config.tags else 0
-        self.taps = [(-(2**index), 0, 2**index) for index in range(layers)]
-        self.blocks = nn.ModuleList(DilatedBlock(size, config.dropout) for _ in self.taps)
+        self.block_offsets = [(-(2**index), 0, 2**index) for index in range(layers)]
+        self.blocks = nn.ModuleList(DilatedBlock(size, config.dropout) for _ in self.block_offsets)
         self.norm = nn.LayerNorm(size) if config.tags else nn.Identity()
         kernels = config.kernels if config.labels else ()
-        self.offsets = [tuple(range(-((k - 1) // 2), k // 2 + 1)) for k in kernels]
+        self.kernel_offsets = [tuple(range(-((k - 1) // 2), k // 2 + 1)) for k in kernels]
         self.convolutions = nn.ModuleList(WindowLinear(size, config.channels, k) for k in kernels)
 
     def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class CNNEncoder(nn.Module):
         if not self.blocks:
             return embedded
         rows = embedded.reshape(-1, self.output_size)
-        for block, own in zip(self.blocks, self._windows(mask)[: len(self.taps)], strict=True):
+        for block, own in zip(self.blocks, self._windows(mask)[: len(self.block_offsets)], strict=True):
             rows = block(rows, own)
         return self.norm(rows).view_as(embedded)
 
@@ -58,11 +58,11 @@ class CNNEncoder(nn.Module):
         follows it, on one row a text.
         """
         rows = states.reshape(-1, self.output_size)
-        seen = self._windows(mask)[len(self.taps) :]
+        seen = self._windows(mask)[len(self.block_offsets) :]
         features = torch.cat([c(rows, own) for c, own in zip(self.convolutions, seen, strict=True)], dim=-1)
         features = features * mask.reshape(-1, 1)
         return features.view(mask.shape[0], -1, self.pooled_size).amax(dim=1).relu()
 
     def _windows(self, mask: Tensor) -> tuple[Tensor, ...]:
         """Of blocks and kernels: ONNX Runtime sees that two calls are one."""
-        return windows(mask, [*self.taps, *self.offsets])
+        return windows(mask, [*self.block_offsets, *self.kernel_offsets])

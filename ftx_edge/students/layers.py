@@ -29,7 +29,9 @@ class WindowLinear(nn.Module):
     def forward(self, rows: Tensor, seen: Tensor) -> Tensor:
         """(N, size), and (N, width) of ``windows`` -> (N, channels)."""
         rows = torch.cat([rows.new_zeros(1, self.size), rows])
-        return self.linear(rows.index_select(0, seen.reshape(-1)).reshape(-1, self.linear.in_features))
+        # The row of zeros has no gradient.
+        found = F.embedding(seen, rows, padding_idx=0)
+        return self.linear(found.reshape(-1, self.linear.in_features))
 
 
 def windows(mask: Tensor, offsets: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
@@ -44,6 +46,7 @@ def windows(mask: Tensor, offsets: Sequence[tuple[int, ...]]) -> tuple[Tensor, .
     """
     every = [offset for own in offsets for offset in own]
     reach = max(map(abs, every))
+    # An arange of B * T would be more nodes of the graph.
     numbers = torch.ones_like(mask, dtype=torch.int64).reshape(-1).cumsum(0).view_as(mask) * mask
     places = torch.arange(mask.shape[1], device=mask.device).unsqueeze(1)
     places = places + torch.tensor([reach + offset for offset in every], device=mask.device)
