@@ -28,6 +28,7 @@ from ftx_edge.metrics import (
     span_score,
 )
 from ftx_edge.runs import RunLayout
+from ftx_edge.soft_labels import Said, SoftTags, Teacher
 from ftx_edge.spans import bio_to_spans, spans_to_bio, unaligned
 from ftx_edge.utterance import Span
 from ftx_edge.words import segmenter
@@ -35,7 +36,6 @@ from ftx_edge.words import segmenter
 if TYPE_CHECKING:
     from ftx_edge.distillation.progress import Progress
     from ftx_edge.runtime import Package, PredictedSpan
-    from ftx_edge.soft_labels import SoftTags, Teacher
 
 
 @dataclass(frozen=True)
@@ -258,16 +258,19 @@ def _open(spec: str, tagging: bool, device: str) -> Teacher:
         from ftx_edge.teachers.hf import is_tagger
 
         tagging = is_tagger(name)
-    return open_teacher(spec, tagging=tagging and kind in ("hf", "python"), device=device)
+    return open_teacher(spec, tagging=tagging and kind in ("hf", "python", "recorded"), device=device)
 
 
 def _ask(
     model: Teacher, utterances: Sequence[Utterance], language: str | None, labels: bool, spans: bool
 ) -> _Answers:
     texts = [utterance.text for utterance in utterances]
-    tagging, package = spans and bool(model.tags), _package(model)
-    segment = segmenter(language or "en") if tagging and package is None else None
-    said = model.ask(texts, [segment(text) for text in texts] if segment else None)
+    labels, tagging, package = labels and bool(model.labels), spans and bool(model.tags), _package(model)
+    # Of a model with tags the labels, too, are those of the text as words, whatever the test set knows.
+    segment = segmenter(language or "en") if model.tags and package is None else None
+    said = Said(None, None)
+    if labels or (tagging and segment):
+        said = model.ask(texts, [segment(text) for text in texts] if segment else None)
     names = confidences = found = None
     if labels and said.labels is not None:
         names = [model.labels[i] for i in said.labels.argmax(axis=1)]
@@ -275,7 +278,7 @@ def _ask(
     if tagging and package is not None:
         # A package decodes as it does on the device.
         found = [_spans(prediction.spans or ()) for prediction in package.predict(texts)]
-    elif segment is not None and said.tags is not None:
+    elif tagging and segment and said.tags is not None:
         boundaries = "word" if segment.name == "whitespace" else "token"
         found = _decoded(said.tags, texts, boundaries)
     return _Answers(names, confidences, found)

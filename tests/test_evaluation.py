@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ftx_edge.errors import DataError, FtxError, UsageError
 from ftx_edge.evaluation import evaluate
+from ftx_edge.soft_labels import Said, SoftTags
 
 ROWS = [
     {
@@ -83,6 +85,54 @@ def test_a_test_set_with_spans_alone_scores_spans_alone(tiny_joint_package: Path
     evaluation = evaluate(f"package:{tiny_joint_package}", _write(tmp_path / "test.jsonl", rows))
     assert evaluation.spans is not None
     assert evaluation.accuracy is evaluation.joint is None
+
+
+class Spy:
+    """Says the first label and no span, and keeps whether it was given words."""
+
+    fingerprint = "spy"
+
+    def __init__(self, labels: tuple[str, ...], tags: tuple[str, ...]) -> None:
+        self.labels, self.tags, self.given = labels, tags, []
+
+    def ask(self, texts, words=None):  # type: ignore[no-untyped-def]
+        self.given.append(words is not None)
+        labels = np.eye(len(self.labels), dtype=np.float32)[[0] * len(texts)] if self.labels else None
+        if not self.tags or words is None:
+            return Said(labels, None)
+        units = [(np.array(own), np.eye(len(self.tags))[[0] * len(own)]) for own in words]
+        return Said(labels, SoftTags.join(self.tags, units))
+
+
+@pytest.mark.parametrize("known", [("label", "spans"), ("label",), ("spans",)])
+def test_a_model_of_both_reads_a_text_once_and_as_words(tmp_path: Path, known: tuple[str, ...]) -> None:
+    rows = [{key: value for key, value in row.items() if key in ("text", *known)} for row in ROWS]
+    model = Spy(("light_on", "light_off"), ("O", "B-room", "I-room"))
+    evaluation = evaluate(model, _write(tmp_path / "test.jsonl", rows))
+    assert model.given == [True]
+    assert (evaluation.accuracy is not None, evaluation.spans is not None) == (
+        "label" in known,
+        "spans" in known,
+    )
+
+
+def test_a_model_is_not_asked_for_what_the_test_set_lacks(labelled: Path) -> None:
+    model, tagger = Spy(("light_on", "light_off"), ()), Spy((), ("O", "B-room", "I-room"))
+    assert evaluate(model, labelled, reference=tagger).agreement is None
+    assert (model.given, tagger.given) == ([False], [])
+
+
+def test_of_recorded_predictions_the_labels_may_be_missing_where_spans_are_scored(tmp_path: Path) -> None:
+    rows = [{"text": row["text"], "spans": row["spans"]} for row in ROWS]
+    recorded: list[dict] = [{"text": "another", "probs": {"light_on": 1, "light_off": 0}}]
+    for row in ROWS:
+        words = str(row["text"]).split()
+        recorded.append({"text": row["text"], "words": words, "tag_probs": [{"O": 1}] * len(words)})
+    recorded[-1]["tag_probs"] = [{"B-room": 1}] * 3
+    predictions = _write(tmp_path / "recorded.jsonl", recorded)
+    evaluation = evaluate(f"recorded:{predictions}", _write(tmp_path / "test.jsonl", rows))
+    assert evaluation.spans is not None
+    assert evaluation.spans.micro.predicted == 3
 
 
 def test_agreement_is_with_the_reference_whatever_the_labels_say(tiny_package: Path, tmp_path: Path) -> None:
