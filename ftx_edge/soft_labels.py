@@ -146,7 +146,12 @@ class SoftLabelCache:
             texts: N of them.
             words: their words; not needed for a teacher without tags.
             told: hears how many texts are done.
+
+        Raises:
+            ValueError: a teacher of tags, and no words.
         """
+        if teacher.tags and words is None:
+            raise ValueError("a teacher of tags is asked of words")
         labels = [np.zeros((0, len(teacher.labels)), dtype=np.float32)]
         units: list[tuple[NDArray, NDArray]] = []
         for start in range(0, len(texts), PORTION):

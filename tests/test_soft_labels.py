@@ -33,7 +33,7 @@ class CountingTeacher:
         self.asked += 1
         long = np.array([min(len(t), 10) / 10 for t in texts], dtype=np.float32)
         labels = np.stack([1 - long, long], axis=1) if self.labels else None
-        if not self.tags:
+        if not self.tags or words is None:
             return Said(labels, None)
         units = [(np.array(w).reshape(-1, 2), np.eye(3)[[0] * len(w)]) for w in words]
         return Said(labels, SoftTags.join(TAGS, units))
@@ -145,6 +145,11 @@ def test_labels_and_tags_are_asked_for_together(cache):
     again, _ = cache.said(teacher, texts, words)
     assert teacher.asked == 2
     np.testing.assert_array_equal(again.probs, labels.probs)
+
+
+def test_a_teacher_of_tags_needs_words(cache):
+    with pytest.raises(ValueError, match="asked of words"):
+        cache.said(tagger(), ["abc"], None)
 
 
 def test_words_cut_otherwise_are_asked_for(cache):

@@ -55,22 +55,32 @@ def averaged_by_head(teachers: Sequence[tuple[str, Teacher]], *, alignment: str)
     if not (first.labels and first.tags) or len(labels) == len(tags) == len(teachers):
         return averaged(teachers, alignment=alignment)
     return OneForEachHead(
-        averaged(labels, head="labels", alignment=alignment), averaged(tags, head="tags", alignment=alignment)
+        averaged(labels, head="labels", alignment=alignment),
+        averaged(tags, head="tags", alignment=alignment),
+        as_words=True,
     )
 
 
 class OneForEachHead:
-    """A classifier, a tagger, or both, as one teacher."""
+    """A classifier, a tagger, or both, as one teacher.
 
-    def __init__(self, label: Teacher | None, tag: Teacher | None) -> None:
-        self._label, self._tag = label, tag
+    Args:
+        label: asked for labels.
+        tag: asked for tags.
+        as_words: the labels are those of the texts as words, where ``label`` is of tags too.
+    """
+
+    def __init__(self, label: Teacher | None, tag: Teacher | None, *, as_words: bool = False) -> None:
+        self._label, self._tag, self._as_words = label, tag, as_words
         self.labels = label.labels if label else ()
         self.tags = tag.tags if tag else ()
-        self.fingerprint = sha256_of_text(*(t.fingerprint if t else "" for t in (label, tag)))
+        self.fingerprint = sha256_of_text(
+            *(t.fingerprint if t else "" for t in (label, tag)), *(["as words"] if as_words else [])
+        )
 
     def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
-        """Labels of the texts as they are; units as the tagger cuts them."""
-        labels = self._label.ask(texts).labels if self._label else None
+        """Units as the tagger cuts them."""
+        labels = self._label.ask(texts, words if self._as_words else None).labels if self._label else None
         return Said(labels, self._tag.ask(texts, words).tags if self._tag and words is not None else None)
 
 
@@ -85,7 +95,10 @@ class InOrder:
 
     def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
         """Units as the teacher cuts them."""
-        labels, tags = self.teacher.ask(texts, words if self.tags else None)
+        labels, tags = self.teacher.ask(texts, words)
         if tags is not None:
             tags = SoftTags(self.tags, tags.offsets, tags.probs[:, self._tag_columns], tags.splits)
-        return Said(labels[:, self._label_columns] if self.labels and labels is not None else None, tags)
+        return Said(
+            labels[:, self._label_columns] if self.labels and labels is not None else None,
+            tags if self.tags else None,
+        )

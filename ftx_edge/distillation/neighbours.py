@@ -265,7 +265,7 @@ class MixedTeacher:
         fingerprints = (t.fingerprint for t in self.teachers)
         name = "mixed" if mean == "geometric" else "averaged"
         counts = f"{self.weights} {self.tag_weights}"
-        self.fingerprint = sha256_of_text(name, alignment, counts, *fingerprints)
+        self.fingerprint = sha256_of_text(f"{name} at once", alignment, counts, *fingerprints)
 
     def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
         """A unit for each word of which any teacher knows; the mean is over those that do."""

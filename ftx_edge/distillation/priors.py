@@ -87,6 +87,8 @@ class PriorTeacher:
         labels, tags = self.teacher.ask(texts, words) if rows is None else self._corpus.take(rows)
         if labels is not None and self.share:
             labels = scaled(labels, self._label_factors)
+        if words is None:
+            return Said(labels, None)
         if tags is not None and self.tag_share:
             tags = replace(tags, probs=scaled(tags.probs, self._tag_factors))
         return Said(labels, tags)

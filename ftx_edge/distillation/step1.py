@@ -32,6 +32,8 @@ from ftx_edge.words import segmenter
 
 Parts = Sequence[tuple[Labelled, Labelled]]
 """Of each language the texts to learn from and those for selection."""
+MIXING = "neighbours and soft labels"
+"""What a `mixture` does; its first texts wait for the neighbours of all."""
 
 
 def step1(run: Run) -> FitResult:
@@ -56,7 +58,9 @@ def mixture(run: Run, corpus: Corpus, mplm: Teacher | None) -> Teacher:
     """What the English neighbours and an mPLM, if there is one yet, say of target text."""
     balance = run.recipe.balance
     texts = (*corpus.train, *corpus.held_out)
-    words = (*(corpus.train_words or ()), *(corpus.held_out_words or ()))
+    words = None
+    if corpus.train_words is not None:
+        words = (*corpus.train_words, *(corpus.held_out_words or ()))
     said: Teacher = NeighbourTeacher(
         run.labelled_source,
         texts,
@@ -97,8 +101,7 @@ def _mixed(run: Run, stage: str) -> Parts:
     found = []
     for corpus in run.targets.values():
         mplm = teacher_of(run, corpus, stage) if stage else None
-        # The first portion looks for the neighbours of all texts, and asks the mPLM of them.
-        found.append(run.labelled(corpus, mixture(run, corpus, mplm), work="neighbours and soft labels"))
+        found.append(run.labelled(corpus, mixture(run, corpus, mplm), work=MIXING))
     return found
 
 

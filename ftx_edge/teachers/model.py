@@ -56,7 +56,8 @@ class ModelTeacher:
     def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
         """A unit for each subword, or for each word if ``whole_words``.
 
-        Labels are of the texts as words where there are tags: an mPLM of both learned them from those.
+        With words, a model of both says the labels of the texts as words, from which an mPLM learned them;
+        without, those of the texts as they are. Students read the texts either way.
         """
         if not self.tags:
             words = None

@@ -31,9 +31,10 @@ class Fixed:
 
     def __init__(self, labels=(), probs=(), tags=(), tag_probs=(), spans=()) -> None:
         self.labels, self.tags, self.fingerprint = tuple(labels), tuple(tags), f"{labels}{probs}{tag_probs}"
-        self.probs, self.tag_probs, self.spans = probs, tag_probs, spans
+        self.probs, self.tag_probs, self.spans, self.given = probs, tag_probs, spans, []
 
     def ask(self, texts, words=None):
+        self.given.append(words)
         unit = (np.array(self.spans, np.int32), np.array(self.tag_probs, np.float32))
         tags = SoftTags.join(self.tags, [unit] * len(texts)) if self.tags and words is not None else None
         return Said(np.array([self.probs] * len(texts), np.float32), tags)
@@ -92,8 +93,10 @@ def test_beside_a_joint_teacher_others_may_know_one_head():
     )
     assert (found.labels, found.tags) == (("a", "b"), tags)
     np.testing.assert_allclose(found.ask([TEXT]).labels, [[0.6, 0.4]], atol=1e-6)
+    both.given.clear()
     probs = found.ask([TEXT], [WORDS]).tags.probs
     np.testing.assert_allclose(probs, [[0.25, 0.75, 0], [1, 0, 0]], atol=1e-6)
+    assert both.given == [[WORDS]] * 2, "its labels, too, are those of the words"
     with pytest.raises(UsageError, match=r"only one of them knows the label a, b"):
         averaged_by_head([("classifier", classifier), ("tagger", tagger)], alignment="character-bridge")
 

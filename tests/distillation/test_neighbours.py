@@ -274,7 +274,7 @@ class Says:
         self.probs, self.units, self.fingerprint = probs, units, str(probs)
 
     def ask(self, texts, words=None):
-        of = [np.array(u, dtype=np.int32).reshape(-1, 2) for u in self.units]
+        of = [np.array(u, dtype=np.int32).reshape(-1, 2) for u in self.units if words is not None]
         probs = np.array(self.probs, np.float32)
         return Said(None, SoftTags.join(TAGS, [(u, np.tile(probs, (len(u), 1))) for u in of]))
 
@@ -289,8 +289,11 @@ class Both:
 
     def ask(self, texts, words=None):
         self.asked += 1
+        labels = np.array([[0.25, 0.75]] * len(texts), np.float32)
+        if words is None:
+            return Said(labels, None)
         tags = SoftTags.join(TAGS, [(np.array(own, np.int32), np.eye(3)[[0] * len(own)]) for own in words])
-        return Said(np.array([[0.25, 0.75]] * len(texts), np.float32), tags)
+        return Said(labels, tags)
 
 
 def test_a_mixture_asks_for_labels_and_tags_at_once():
@@ -299,6 +302,7 @@ def test_a_mixture_asks_for_labels_and_tags_at_once():
     np.testing.assert_allclose(labels, [[0.25, 0.75]], rtol=1e-5)
     assert tags.splits.tolist() == [0, 2]
     assert [teacher.asked for teacher in teachers] == [1, 1]
+    assert MixedTeacher(teachers).ask(["a b"]).tags is None
 
 
 def test_teachers_of_tags_are_mixed_a_word_at_a_time():

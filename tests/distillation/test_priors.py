@@ -37,9 +37,8 @@ class Scripted:
         if words is None:
             return Said(labels, None)
         units = np.array(WORDS, np.int32)
-        return Said(
-            labels, SoftTags.join(TAGS, [(units, np.array(self.tags_of[t], np.float32)) for t in texts])
-        )
+        tags = [(units, np.array(self.tags_of[t], np.float32)) for t in texts]
+        return Said(labels, SoftTags.join(TAGS, tags))
 
 
 def source(labels, tags=None) -> LabelledSource:
@@ -96,8 +95,9 @@ def test_tags_are_corrected_by_how_often_words_have_them():
     told = {text: [[0.9, 0.1, 0.0], [0.8, 0.1, 0.1]] for text in texts}
     english = [[[0, 1, 0], [1, 0, 0]], [[0, 1, 0], [0, 0, 1]]]
     labels = [[0.5, 0.5]] * 2
+    scripted = Scripted({text: [0.5, 0.5] for text in texts}, told)
     teacher = PriorTeacher(
-        Scripted({text: [0.5, 0.5] for text in texts}, told),
+        scripted,
         source(labels, english),
         texts,
         (WORDS, WORDS),
@@ -109,6 +109,8 @@ def test_tags_are_corrected_by_how_often_words_have_them():
     np.testing.assert_allclose(found.probs.sum(axis=1), 1, rtol=1e-5)
     both = teacher.ask(texts, (WORDS, WORDS)).tags.probs
     np.testing.assert_allclose(both.mean(axis=0), [0.25, 0.5, 0.25], atol=0.02)
+    assert teacher.ask(texts).tags is None
+    assert scripted.asked == len(texts), "of the corpus once, for both heads"
 
 
 def test_the_fingerprint_follows_share_texts_and_source():

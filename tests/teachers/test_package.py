@@ -21,6 +21,7 @@ def test_a_package_gives_its_own_probabilities(tiny_package):
 
 def test_a_package_with_tags_cuts_words_by_itself(tiny_joint_package):
     teacher = open_teacher(f"package:{tiny_joint_package}", tagging=True)
+    assert (teacher.labels, teacher.ask(TEXTS, [[], []]).labels) == ((), None)
     found = teacher.ask(TEXTS, [[], []]).tags
     offsets, probs = found.of_text(0)
     tags = [teacher.tags[i] for i in probs.argmax(1)]
