@@ -78,7 +78,7 @@ def distill_cli(
     ] = None,
     seed: Seed = None,
     epochs: Annotated[
-        float | None, typer.Option(help="Passes over the text, in both steps.", rich_help_panel=_HOW)
+        float | None, typer.Option(help="Passes over the text, in each step.", rich_help_panel=_HOW)
     ] = None,
     max_steps: Annotated[
         int | None,
@@ -128,6 +128,7 @@ def distill_cli(
             "precision": precision,
             "seed": seed,
             "step1.epochs": epochs,
+            "balance.epochs": epochs,
             "step2.epochs": epochs,
             "step1.max_steps": max_steps,
             "step2.max_steps": max_steps,

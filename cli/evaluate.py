@@ -41,7 +41,7 @@ def evaluate_cli(
 ) -> None:
     """Measure accuracy with its interval, span F1, agreement with the mPLM, and the worst confusions.
 
-    Only this command and the benchmarks read labels.
+    Only this command, the benchmarks and train-source read labels.
 
     \b
     Examples:

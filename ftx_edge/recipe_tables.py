@@ -49,7 +49,7 @@ class DataRecipe:
     Args:
         source: file of English utterances.
         targets: file of utterances of each target language.
-        held_out: share of each corpus kept for selection and for the gate of the export.
+        held_out: share of each corpus kept for selection and for the gate of the export, 1,000 texts at most.
         segmenters: word segmenter of a language, where it is not the default one.
     """
 
@@ -103,7 +103,7 @@ class StepRecipe:
     """How one distillation step trains.
 
     Args:
-        epochs: passes over the text.
+        epochs: passes over the text; in a balanced step 1 over English alone, before ``balance.epochs``.
         max_steps: most updates; 0 sets no limit.
         learning_rate: a number, or ``range-test``.
         batch_size: most utterances in a batch.

@@ -19,7 +19,7 @@ class StudentSizes:
     Args:
         max_length: longest input in subwords, the leading ``[CLS]`` included.
         embedding_size: width of the embeddings, and of the transformer and the CNN.
-        layers: transformer blocks, LSTM layers, or dilated blocks of a tagging CNN.
+        layers: transformer blocks, LSTM layers, or dilated blocks of a tagging CNN; 0: 4, of a BiLSTM 2.
         heads: attention heads.
         feed_forward: inner width of a transformer block.
         lstm_size: hidden units of the BiLSTM in each direction.

@@ -24,6 +24,9 @@ max_length = 32
 """
 
 
+LIMITS = ("--max-steps", 4, "--epochs", 2)
+
+
 @pytest.fixture(scope="session")
 def recipe(tmp_path_factory):
     file = tmp_path_factory.mktemp("recipe") / "small.toml"
@@ -33,7 +36,8 @@ def recipe(tmp_path_factory):
 
 @pytest.fixture
 def run(ftx, tiny_world, recipe, tmp_path):
-    outcome = ftx("distill", recipe, *tiny_world.options, "--max-steps", 4, "--out", tmp_path / "run")
+    options = (*tiny_world.options, *LIMITS)
+    outcome = ftx("distill", recipe, *options, "--out", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     return tmp_path / "run"
 
@@ -56,6 +60,7 @@ def test_options_override_the_recipe_and_the_effective_one_is_kept(run):
 
     effective = Recipe.read(run / "recipe.toml")
     assert effective.step1.max_steps == effective.step2.max_steps == 4
+    assert effective.step1.epochs == effective.balance.epochs == effective.step2.epochs == 2
     assert effective.student.architecture == "static"
     assert set(effective.data.targets) == {"pt"}
 
@@ -73,7 +78,7 @@ def test_progress_goes_to_stderr_and_results_to_stdout(ftx, tiny_world, recipe, 
 
 
 def test_step_1_is_taken_over_from_another_run(ftx, tiny_world, recipe, run, tmp_path):
-    command = ("distill", recipe, *tiny_world.options, "--max-steps", 4, "--student", "cnn")
+    command = ("distill", recipe, *tiny_world.options, *LIMITS, "--student", "cnn")
     outcome = ftx(*command, "--reuse", run, "--out", tmp_path / "cnn", "--json")
     assert outcome.code == 0, outcome.err
     assert "mplm: done before" in outcome.err
@@ -92,7 +97,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(ftx, tiny_world, r
 
 
 def test_a_dry_run_sees_what_is_done(ftx, tiny_world, recipe, run):
-    outcome = ftx("distill", recipe, *tiny_world.options, "--max-steps", 4, "--out", run, "--dry-run")
+    outcome = ftx("distill", recipe, *tiny_world.options, *LIMITS, "--out", run, "--dry-run")
     assert outcome.code == 0
     assert outcome.out.count("done before") == 2
     assert "all of it is done" in outcome.out
