@@ -65,6 +65,7 @@ def block() -> str:
         f"{START}\n60 intents of MASSIVE, trained without a Portuguese label or parallel text, one seed, "
         f"{records[0].n_test:,} Portuguese test utterances; one thread of "
         f"{machine['processor']}, tokenizer included:\n\n{markdown_table(rows)}\n"
+        "Each student was timed in turns with the baseline, in a run of its own; the first of them is shown. "
         "The baseline's English model is an int8 ONNX package too; beside the PyTorch model that taught, "
         f"the cnn student is {pytorch:.0f} times faster.\n\n"
         f"{_with_a_translator()}"
