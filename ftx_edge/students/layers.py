@@ -30,8 +30,9 @@ class WindowLinear(nn.Module):
         """(N, size), and (N, width) of ``windows`` -> (N, channels)."""
         rows = torch.cat([rows.new_zeros(1, self.size), rows])
         # The row of zeros has no gradient.
-        found = F.embedding(seen, rows, padding_idx=0)
-        return self.linear(found.reshape(-1, self.linear.in_features))
+        found = F.embedding(seen, rows, padding_idx=0).reshape(-1, self.linear.in_features)
+        # Called with rows, the Linear would be a Gemm of the graph, of which the int8 export knows no parts.
+        return found @ self.linear.weight.T + self.linear.bias
 
 
 def windows(mask: Tensor, offsets: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
