@@ -108,7 +108,7 @@ class StepRecipe:
         learning_rate: a number, or ``range-test``.
         batch_size: most utterances in a batch.
         batch_tokens: most subwords in a batch, padding included.
-        loss: ``kl`` (the paper), ``mse`` or ``dist``.
+        loss: ``kl`` (the paper), ``mse`` of the logits, or ``dist`` (Huang et al. 2022).
         temperature: of both distributions; 1 is the paper.
         label_weight: of the sentence label's loss in a joint model.
         tag_weight: of the tags' loss in a joint model.
