@@ -115,16 +115,18 @@ class Run:
         context = self.recipe.balance.context
         return LabelledSource(self.space, train.texts, train.words, train.labels, train.tags, context)
 
-    def labelled(
-        self, corpus: Corpus, teacher: Teacher, *, work: str = "soft labels"
-    ) -> tuple[Labelled, Labelled]:
+    def labelled(self, corpus: Corpus, teacher: Teacher, *, mixed: bool = False) -> tuple[Labelled, Labelled]:
         """The training and the held-out texts with the teacher's distributions, from the cache if there.
 
-        ``work`` names for whoever waits what the teacher does.
+        Args:
+            corpus: the texts.
+            teacher: whom to ask.
+            mixed: it is a ``mixture``: the first texts wait for the neighbours of all, and how many are done
+                says nothing of the time left.
         """
         lang = corpus.lang
-        train = self.labelled_texts(lang, corpus.train, corpus.train_words, teacher, work=work)
-        return train, self.labelled_texts(lang, corpus.held_out, corpus.held_out_words, teacher, work=work)
+        train = self.labelled_texts(lang, corpus.train, corpus.train_words, teacher, mixed=mixed)
+        return train, self.labelled_texts(lang, corpus.held_out, corpus.held_out_words, teacher, mixed=mixed)
 
     def labelled_texts(
         self,
@@ -133,16 +135,17 @@ class Run:
         words: tuple[WordSpans, ...] | None,
         teacher: Teacher,
         *,
-        work: str = "soft labels",
+        mixed: bool = False,
     ) -> Labelled:
-        """Those texts with the teacher's distributions, from the cache if there; ``work``: see `labelled`."""
-        self.progress.start(f"{work}, {lang}", len(texts))
+        """Those texts with the teacher's distributions, from the cache if there; ``mixed``: as above."""
+        stage = "neighbours and soft labels" if mixed else "soft labels"
+        self.progress.start(f"{stage}, {lang}", 0 if mixed else len(texts))
 
         def told(done: int) -> None:
             self.progress.update(done, {})
 
         with self.processes.main_process_first():
-            labels, tags = self._cache.said(teacher, texts, words, told)
+            labels, tags = self._cache.said(teacher, texts, words, None if mixed else told)
         self.progress.finish(f"{len(texts)} utterances")
         return Labelled(lang, texts, words, labels, tags)
 

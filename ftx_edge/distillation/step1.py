@@ -32,8 +32,6 @@ from ftx_edge.words import segmenter
 
 Parts = Sequence[tuple[Labelled, Labelled]]
 """Of each language the texts to learn from and those for selection."""
-MIXING = "neighbours and soft labels"
-"""What a `mixture` does; its first texts wait for the neighbours of all."""
 
 
 def step1(run: Run) -> FitResult:
@@ -101,7 +99,7 @@ def _mixed(run: Run, stage: str) -> Parts:
     found = []
     for corpus in run.targets.values():
         mplm = teacher_of(run, corpus, stage) if stage else None
-        found.append(run.labelled(corpus, mixture(run, corpus, mplm), work=MIXING))
+        found.append(run.labelled(corpus, mixture(run, corpus, mplm), mixed=True))
     return found
 
 

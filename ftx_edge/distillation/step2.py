@@ -20,7 +20,7 @@ from ftx_edge.distillation.mplm_teacher import teacher_of_students
 from ftx_edge.distillation.replacements import Replacements
 from ftx_edge.distillation.run import Run
 from ftx_edge.distillation.start import start_from_mplm
-from ftx_edge.distillation.step1 import MIXING, mixture
+from ftx_edge.distillation.step1 import mixture
 from ftx_edge.distillation.student import new_student, student_tokenizer
 from ftx_edge.files import sha256_of, sha256_of_text
 from ftx_edge.mplm.model import load_mplm, piece_embeddings
@@ -148,8 +148,8 @@ def _sets(
     def encoded(part: Labelled) -> TrainingSet:
         return run.training_set(part, lambda texts, _words: encode(tokenizer, texts))
 
-    work = MIXING if run.recipe.balance.students else "soft labels"
-    train, held_out = (encoded(part) for part in run.labelled(corpus, teacher, work=work))
+    mixed = run.recipe.balance.students
+    train, held_out = (encoded(part) for part in run.labelled(corpus, teacher, mixed=mixed))
     if not english.train:
         return train, held_out
     english_teacher = teacher_of_students(run, english)
