@@ -266,11 +266,11 @@ def _ask(
 ) -> _Answers:
     texts = [utterance.text for utterance in utterances]
     labels, tagging, package = labels and bool(model.labels), spans and bool(model.tags), _package(model)
+    asked = labels or (tagging and package is None)
     # Of a model with tags the labels, too, are those of the text as words, whatever the test set knows.
-    segment = segmenter(language or "en") if model.tags and package is None else None
-    said = Said(None, None)
-    if labels or (tagging and segment):
-        said = model.ask(texts, [segment(text) for text in texts] if segment else None)
+    segment = segmenter(language or "en") if asked and model.tags and package is None else None
+    words = [segment(text) for text in texts] if segment else None
+    said = model.ask(texts, words) if asked else Said(None, None)
     names = confidences = found = None
     if labels and said.labels is not None:
         names = [model.labels[i] for i in said.labels.argmax(axis=1)]
