@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from ftx_edge.processes import cores
 
 # The instructions that decide how fast an int8 or fp32 student runs; ARM calls NEON "asimd".
 INSTRUCTIONS = {
@@ -57,7 +58,6 @@ class Machine:
 def this_machine() -> Machine:
     """The machine that this process runs on."""
     info = _cpuinfo()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     flags = set((info.get("flags") or info.get("Features") or "").split())
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         flags |= {"asimd", "asimddp"}
@@ -70,7 +70,7 @@ def this_machine() -> Machine:
     return Machine(
         processor=info.get("model name") or _brand() or platform.processor() or platform.machine(),
         instructions=tuple(name for flag, name in INSTRUCTIONS.items() if flag in flags),
-        cores=cores,
+        cores=cores(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         versions=versions,

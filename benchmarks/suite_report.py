@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,6 +19,7 @@ from ftx_edge.benchmarks.suite_tables import matrices, matrix_name, suite_markdo
 from ftx_edge.benchmarks.tables import ENVIRONMENT, Measurement, MeasurementStore
 from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.files import write_atomically
+from ftx_edge.processes import more_processes
 from ftx_edge.runs import versions
 
 if TYPE_CHECKING:
@@ -93,13 +90,12 @@ def benchmark_accuracy(
     if not dry_run and tables != "only":
         store = MeasurementStore(read.out)
         _note_environment(read, store)
-        arguments = [
-            read.given,
-            *(["--quick"] * quick),
-            *(x for filter_ in only for x in ("--only", filter_)),
-        ]
-        with _others(read, jobs - 1, arguments, progress):
+        arguments = ["benchmark", "accuracy", read.given, "--no-tables", *(["--quick"] * quick)]
+        arguments += [x for filter_ in only for x in ("--only", filter_)]
+        with more_processes(jobs - 1, arguments, logs=read.runs / "logs", progress=progress) as failed:
             work(Work(read, store, progress), cells)
+        if failed:
+            raise FtxError(f"another process of this suite failed: {failed[0]}")
     if tables == "only" and not dry_run:
         # From the records alone: the models and the text that they were measured with may be gone.
         if not (written := write_tables(read.name, read.out)):
@@ -184,37 +180,3 @@ def _note_environment(suite: Suite, store: MeasurementStore) -> None:
         return
     command = f"ftx-edge benchmark accuracy {suite.given}" + (" --quick" if suite.quick else "")
     store.add([Measurement(ENVIRONMENT, ENVIRONMENT, 0.0, "", "", command, note=note)])
-
-
-@contextmanager
-def _others(suite: Suite, count: int, arguments: Sequence[str], progress: Progress) -> Iterator[None]:
-    """Other processes at the same suite, each with a log; this one waits for them at the end.
-
-    Raises:
-        FtxError: one of them failed.
-    """
-    cores = this_machine().cores
-    if count and "OMP_NUM_THREADS" not in os.environ:
-        import torch
-
-        torch.set_num_threads(max(1, cores // (count + 1)))
-    env = {"OMP_NUM_THREADS": str(max(1, cores // (count + 1))), **os.environ}
-    processes, logs = [], suite.runs / "logs"
-    for number in range(count):
-        logs.mkdir(parents=True, exist_ok=True)
-        log = logs / f"job{number + 2}.log"
-        command = [sys.executable, "-m", "ftx_edge.cli", "benchmark", "accuracy", *arguments, "--no-tables"]
-        with log.open("w", encoding="utf-8") as stream:
-            process = subprocess.Popen(command, env=env, stdout=stream, stderr=stream)
-        processes.append((process, log))
-        progress.note(f"another process is at it too: {log}")
-    try:
-        yield
-        failed = [log for process, log in processes if process.wait() != 0]
-    except BaseException:
-        for process, _ in processes:
-            process.terminate()
-        raise
-    if failed:
-        last = failed[0].read_text(encoding="utf-8").strip().rpartition("\n")[2]
-        raise FtxError(f"another process of this suite failed ({failed[0]}): {last}")

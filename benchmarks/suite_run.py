@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ftx_edge.benchmarks.locks import try_lock
 from ftx_edge.benchmarks.suite import GOLD, SOURCE, TFIDF, TRANSLATE_TEST, TRANSLATED, Cell, Suite
 from ftx_edge.benchmarks.suite_keys import (
     fingerprint,
@@ -26,6 +25,7 @@ from ftx_edge.benchmarks.suite_measure import Work, measure_mplm, measure_studen
 from ftx_edge.benchmarks.tables import FAILURE, MeasurementStore
 from ftx_edge.errors import DataError, FtxError, MissingExtraError, UsageError
 from ftx_edge.files import write_atomically
+from ftx_edge.locks import try_lock
 from ftx_edge.runs import RunLayout
 
 DONE, FAILED, TAKEN, LEFT = "done", "failed", "taken", "left"
@@ -37,7 +37,8 @@ POLL = 2.0
 def work(job: Work, cells: Sequence[Cell]) -> None:
     """Do what no other process does, until there is no more of it.
 
-    What waits for another process is looked at again; what is wholly another's is left to it.
+    What waits for another process is looked at again, and another's students that it has not begun are done
+    for it; what is wholly another's is left to it.
     """
     while True:
         states = {_try(job, cell, f"{number} of {len(cells)}") for number, cell in enumerate(cells, start=1)}
@@ -73,7 +74,7 @@ def _try(job: Work, cell: Cell, number: str) -> str:
         return DONE
     with try_lock(job.suite.runs / "locks", cell.place) as mine:
         if not mine:
-            return TAKEN
+            return _help(job, cell)
         missing = _missing(job, cell)  # another process may just have ended with it
         if not missing:
             return DONE
@@ -85,6 +86,33 @@ def _try(job: Work, cell: Cell, number: str) -> str:
         except FtxError as error:
             _fail(job, cell, missing, error)
             return WORKED
+
+
+def _help(job: Work, cell: Cell) -> str:
+    """Distil students of a cell that another process is at: those that it has not begun."""
+    from ftx_edge.distillation import distill
+
+    if len(cell.languages) == 1 or {cell.student, cell.method} & _DO.keys():
+        return TAKEN
+    run = run_folder(job.suite, cell)
+    if not _has_step1(run):
+        return WAITS
+    layout = RunLayout(run)
+    if not any(_is_free(layout, f"students/{lang}") for lang in cell.languages):
+        return TAKEN
+    job.progress.note(f"students of {cell.place}, at which another process is")
+    try:
+        distill(recipe_of(job.suite, cell), run, cache=job.suite.runs, progress=job.progress)
+    except FtxError as error:
+        job.progress.note(f"{error}: left to the other process")  # whose cell it is
+        return TAKEN
+    return WORKED
+
+
+def _is_free(layout: RunLayout, stage: str) -> bool:
+    """Whether a stage is not done, and nobody is at it."""
+    with try_lock(layout.locks, stage) as free:
+        return free and layout.finished(stage, needed=False) is None
 
 
 def _fail(job: Work, cell: Cell, languages: Sequence[str], error: FtxError) -> None:

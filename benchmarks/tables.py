@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftx_edge.errors import DataError, UsageError
 from ftx_edge.files import write_atomically
+from ftx_edge.locks import one_at_a_time
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,7 +80,7 @@ class MeasurementStore:
 
     def add(self, measurements: Iterable[Measurement]) -> None:
         """Add records: all of them or, if the process dies, none."""
-        with _locked(self.path):
+        with one_at_a_time(self.path.with_name(f".{self.path.name}.lock")):
             records = [*self.read(), *measurements]
             lines = ",\n".join(json.dumps(record.to_dict(), ensure_ascii=False) for record in records)
             with write_atomically(self.path) as aside:
@@ -210,17 +210,3 @@ def _is_numeric(values: Sequence[Any]) -> bool:
         value is None or isinstance(value, int | float) or str(value)[:1].isdigit() or str(value)[:1] == "-"
         for value in values
     )
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time, where the system has file locks (they end with the process)."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -96,6 +96,19 @@ def distill_cli(
             rich_help_panel=_HOW,
         ),
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="For what runs may share: translations, states of the untouched multilingual LM; by default "
+            "one in the run.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(min=1, help="Processes to share the students among.", rich_help_panel=_HOW),
+    ] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and roughly how long it takes.")
     ] = False,
@@ -105,7 +118,8 @@ def distill_cli(
 
     Step 1 teaches the multilingual LM what the English model knows; step 2 teaches a student of each language
     what the multilingual LM knows. No label is read. A run that was stopped goes on where it was: repeat the
-    command. On several GPUs: accelerate launch -m ftx_edge.cli distill ...
+    command. Students of several languages are made at once by --jobs: a small one leaves most cores, and most
+    of a GPU, idle. On several GPUs: accelerate launch -m ftx_edge.cli distill ...
 
     \b
     Examples:
@@ -144,7 +158,7 @@ def distill_cli(
     # Under `accelerate launch` several processes run this; the first one speaks.
     first = os.environ.get("RANK", "0") == "0"
     with progress(quiet=not first) as shown:
-        result = distill(effective, folder, reuse=reuse, progress=shown)
+        result = distill(effective, folder, reuse=reuse, cache=cache, jobs=jobs, progress=shown)
     if first:
         print_json(result) if json else _print_result(result)
 

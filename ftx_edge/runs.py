@@ -8,7 +8,7 @@ import platform
 import shutil
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ftx_edge.data import write_jsonl
 from ftx_edge.errors import FtxError, UsageError
 from ftx_edge.files import remove, write_atomically
+from ftx_edge.locks import one_at_a_time
 from ftx_edge.recipe import Recipe
 from ftx_edge.utterance import Utterance
 
@@ -63,6 +64,16 @@ class RunLayout:
     def checkpoints(self) -> Path:
         """What a killed fit resumes from."""
         return self.root / "checkpoints"
+
+    @property
+    def locks(self) -> Path:
+        """What tells the processes that are at this run of each other."""
+        return self.root / "locks"
+
+    @property
+    def logs(self) -> Path:
+        """What the processes print that another one started."""
+        return self.root / "logs"
 
     @property
     def mplm(self) -> Path:
@@ -116,6 +127,10 @@ class RunLayout:
             raise FtxError(f"{self.record} is damaged: it does not say which stages are done")
         return record
 
+    def changing(self) -> AbstractContextManager[None]:
+        """Let no other process change ``run.json`` or the metrics meanwhile."""
+        return one_at_a_time(self.locks / "record.lock")
+
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace ``run.json``."""
         with write_atomically(self.record) as aside:
@@ -139,10 +154,12 @@ def open_run(
         FtxError: as `check_run`.
     """
     layout = RunLayout(root)
-    if (record := check_run(root, recipe, inputs, method=method)) is not None:
-        targets = Recipe.read(layout.recipe).data.targets
-        recipe.override({"data.targets": {**targets, **recipe.data.targets}}).write(layout.recipe)
-        layout.write_record({**record, "inputs": {**record["inputs"], **inputs}})
+    if check_run(root, recipe, inputs, method=method) is not None:
+        with layout.changing():
+            record = layout.read_record()
+            targets = Recipe.read(layout.recipe).data.targets
+            recipe.override({"data.targets": {**targets, **recipe.data.targets}}).write(layout.recipe)
+            layout.write_record({**record, "inputs": {**record["inputs"], **inputs}})
         return layout
     root.mkdir(parents=True, exist_ok=True)
     recipe.write(layout.recipe)
@@ -264,9 +281,10 @@ def _link(source: Path, target: Path) -> None:
 
 def finish_stage(layout: RunLayout, stage: str, figures: Mapping[str, Any]) -> None:
     """Note in ``run.json`` that ``stage`` is done, and what was measured."""
-    record = layout.read_record()
-    record["stages"][stage] = dict(figures)
-    layout.write_record(record)
+    with layout.changing():
+        record = layout.read_record()
+        record["stages"][stage] = dict(figures)
+        layout.write_record(record)
 
 
 def kept_evaluation(figures: Mapping[str, Any]) -> dict[str, float]:
@@ -277,13 +295,14 @@ def kept_evaluation(figures: Mapping[str, Any]) -> dict[str, float]:
 
 def write_metrics(layout: RunLayout, stage: str, history: Iterable[Mapping[str, float]]) -> None:
     """Put the evaluations of ``stage`` into ``metrics.jsonl``, in place of what it held of that stage."""
-    lines = []
-    if layout.metrics.is_file():
-        lines = [row for row in layout.metrics.read_text(encoding="utf-8").splitlines() if row.strip()]
-    lines = [row for row in lines if json.loads(row)["stage"] != stage]
-    lines += [json.dumps({"stage": stage, **row}) for row in history]
-    with write_atomically(layout.metrics) as aside:
-        aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with layout.changing():
+        lines = []
+        if layout.metrics.is_file():
+            lines = [row for row in layout.metrics.read_text(encoding="utf-8").splitlines() if row.strip()]
+        lines = [row for row in lines if json.loads(row)["stage"] != stage]
+        lines += [json.dumps({"stage": stage, **row}) for row in history]
+        with write_atomically(layout.metrics) as aside:
+            aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_held_out(layout: RunLayout, lang: str, texts: Sequence[str], labels: SoftLabels | None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from ftx_edge.distillation.progress import Progress, Silent
 from ftx_edge.distillation.student import mplm_tokenizer
 from ftx_edge.errors import FtxError
 from ftx_edge.files import remove, sha256_of_text
+from ftx_edge.locks import try_lock
 from ftx_edge.mplm.model import MultilingualTokenizer
 from ftx_edge.mplm.space import Space
 from ftx_edge.recipe import Recipe
@@ -186,13 +188,25 @@ class Run:
             prepare=prepare,
         ).run()
 
-    def finished(self, stage: str, *, needed: bool = True) -> FitResult | None:
-        """How a stage ended that was done before; ``needed`` as in `RunLayout.finished`."""
+    def finished(self, stage: str, *, needed: bool = True, by: str = "before") -> FitResult | None:
+        """How a stage ended that was done ``by`` whom or when; ``needed`` as in `RunLayout.finished`."""
         figures = self.layout.finished(stage, needed=needed)
         if figures is None:
             return None
-        self.progress.note(f"{stage}: done before")
+        self.progress.note(f"{stage}: done {by}")
         return FitResult.of(figures)
+
+    @contextmanager
+    def taking(self, stage: str) -> Iterator[bool]:
+        """Whether this process may do a stage; False while another one is at it.
+
+        The processes of ``accelerate launch`` do every stage together: of them, none is asked.
+        """
+        if self.accelerator.num_processes > 1:
+            yield True
+            return
+        with try_lock(self.layout.locks, stage) as mine:
+            yield mine
 
     def finish(self, stage: str, result: FitResult, figures: Mapping[str, object]) -> None:
         """Note that a stage is done; its model has been written."""

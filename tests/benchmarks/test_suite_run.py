@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import subprocess
-import sys
+from contextlib import ExitStack
 
 import pytest
 
 from ftx_edge import benchmark_accuracy
 from ftx_edge.benchmarks.suite_file import read_suite
-from ftx_edge.benchmarks.suite_keys import naive_key, run_folder, step1_key
+from ftx_edge.benchmarks.suite_keys import naive_key, recipe_of, run_folder, step1_key
 from ftx_edge.benchmarks.tables import MeasurementStore
+from ftx_edge.distillation import distill
 from ftx_edge.distillation.mplm_teacher import teacher_of_finished
 from ftx_edge.files import sha256_of
+from ftx_edge.locks import try_lock
+from ftx_edge.runs import RunLayout
 
 
 @pytest.mark.train
@@ -164,21 +166,37 @@ def test_processes_share_the_cells(write, tmp_path):
     assert len(records) == len({r.subject for r in records}) == 2 * 2 * 2
 
 
-def test_a_lock_ends_with_its_process(tmp_path):
-    from ftx_edge.benchmarks.locks import try_lock
+@pytest.mark.train
+def test_students_of_another_process_cell_are_done_for_it(write, cell_of):
+    path, only = write(), ["method=naive,student=static,seed=0"]
+    suite = read_suite(path)
+    cell = cell_of(suite, method="naive", student="static", seed=0)
+    layout = RunLayout(run_folder(suite, cell))
+    stages: dict[str, object] = {}
 
-    program = (
-        "import sys, time; from pathlib import Path; from ftx_edge.benchmarks.locks import try_lock\n"
-        "with try_lock(Path(sys.argv[1]), 'cell') as mine: print(mine, flush=True); time.sleep(60)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"True\n"
-        with try_lock(tmp_path, "cell") as mine, try_lock(tmp_path, "another") as free:
-            assert (mine, free) == (False, True)
-        other.kill()
-    with try_lock(tmp_path, "cell") as mine:
-        assert mine
+    def meanwhile(_seconds):
+        """Of the process whose cell it is: step 1 and the begin of a student, then the end of that."""
+        if not stages:
+            distill(recipe_of(suite, cell), layout.root)
+            record = layout.read_record()
+            stages.update(record["stages"])
+            layout.write_record({**record, "stages": {"mplm": stages["mplm"]}})
+            begun.enter_context(try_lock(layout.locks, "students/pt"))
+        else:
+            assert layout.languages() == ["de"]  # done by this process
+            layout.write_record({**layout.read_record(), "stages": stages})
+            begun.close()
+
+    with (
+        try_lock(suite.runs / "locks", cell.place),
+        ExitStack() as begun,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setattr("time.sleep", meanwhile)
+        report = benchmark_accuracy(path, only=only)
+        assert report.count("taken") == 1
+    assert layout.languages() == ["de", "pt"]
+    assert not MeasurementStore(suite.out).read()[1:]  # what is measured is the other's
 
 
 @pytest.mark.slow
