@@ -187,6 +187,26 @@ class SoftLabelCache:
         return kept
 
 
+class KeptTeacher:
+    """A teacher whose answers are kept, for whoever asks it the same again.
+
+    Args:
+        teacher: whom to ask what is not there.
+        folder: of the answers.
+    """
+
+    def __init__(self, teacher: Teacher, folder: Path) -> None:
+        self.teacher, self._cache = teacher, SoftLabelCache(folder)
+        self.labels, self.tags, self.fingerprint = teacher.labels, teacher.tags, teacher.fingerprint
+
+    def ask(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> Said:
+        """What the teacher said, or says now; labels alone are not kept of one that has tags too."""
+        if self.tags and words is None:
+            return self.teacher.ask(texts)
+        labels, tags = self._cache.said(self.teacher, texts, words)
+        return Said(labels.probs if labels is not None else None, tags)
+
+
 def _fits(kept: Mapping[str, NDArray], teacher: Teacher, count: int) -> bool:
     """Whether a file holds what the heads of a teacher say of so many texts."""
     if teacher.labels and kept["labels"].shape != (count, len(teacher.labels)):

@@ -7,7 +7,15 @@ import pytest
 
 from ftx_edge.arrays import read_arrays, write_arrays
 from ftx_edge.errors import FtxError
-from ftx_edge.soft_labels import PORTION, Said, SoftLabelCache, SoftLabels, SoftTags, check_distributions
+from ftx_edge.soft_labels import (
+    PORTION,
+    KeptTeacher,
+    Said,
+    SoftLabelCache,
+    SoftLabels,
+    SoftTags,
+    check_distributions,
+)
 
 TAGS = ("O", "B-room", "I-room")
 
@@ -150,6 +158,18 @@ def test_labels_and_tags_are_asked_for_together(cache):
 def test_a_teacher_of_tags_needs_words(cache):
     with pytest.raises(ValueError, match="asked of words"):
         cache.said(tagger(), ["abc"], None)
+
+
+def test_what_a_teacher_said_is_kept_for_others(tmp_path):
+    teacher = CountingTeacher(tags=TAGS)
+    words = [[(0, 2)], [(0, 3), (4, 7)]]
+    first = KeptTeacher(teacher, tmp_path).ask(["hi", "all the"], words)
+    again = KeptTeacher(teacher, tmp_path).ask(["hi", "all the"], words)
+    assert teacher.asked == 1
+    np.testing.assert_array_equal(again.labels, first.labels)
+    np.testing.assert_array_equal(again.tags.probs, first.tags.probs)
+    assert KeptTeacher(teacher, tmp_path).ask(["hi"]).tags is None  # of labels alone
+    assert teacher.asked == 2
 
 
 def test_words_cut_otherwise_are_asked_for(cache):

@@ -25,7 +25,7 @@ from ftx_edge.distillation.transitions import ChainedTeacher
 from ftx_edge.forward import autocast_for
 from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer, load_encoder, save_mplm
 from ftx_edge.recipe_tables import MplmRecipe, StepRecipe
-from ftx_edge.soft_labels import Teacher
+from ftx_edge.soft_labels import KeptTeacher, Teacher
 from ftx_edge.students.model import count_parameters
 from ftx_edge.translation import TranslationCache
 from ftx_edge.words import segmenter
@@ -59,7 +59,7 @@ def mixture(run: Run, corpus: Corpus, mplm: Teacher | None) -> Teacher:
     words = None
     if corpus.train_words is not None:
         words = (*corpus.train_words, *(corpus.held_out_words or ()))
-    said: Teacher = NeighbourTeacher(
+    neighbours = NeighbourTeacher(
         run.labelled_source,
         texts,
         words,
@@ -69,6 +69,8 @@ def mixture(run: Run, corpus: Corpus, mplm: Teacher | None) -> Teacher:
         tag_propagation=balance.tag_propagation,
         similarity=balance.similarity,
     )
+    # Whatever they are mixed with, and however: it is the search that takes long.
+    said: Teacher = KeptTeacher(neighbours, run.shared)
     if mplm is not None:
         said = MixedTeacher(
             [said, mplm],

@@ -275,6 +275,23 @@ def test_runs_of_heads_alone_share_what_the_encoder_says(tiny_world, tmp_path, m
     assert_same(tmp_path / "alone" / "students" / "pt", tmp_path / "two" / "students" / "pt")
 
 
+def test_neighbours_are_looked_for_once_whatever_they_are_mixed_with(tiny_world, tmp_path, monkeypatch):
+    distill(recipe(tiny_world), tmp_path / "one", cache=tmp_path / "kept")
+
+    def nearest(*_, **__):
+        raise AssertionError("looked for again")
+
+    mixed_otherwise = recipe(tiny_world, **{"balance.weight": 0.5, "balance.priors": 0.1})
+    with monkeypatch.context() as patched:
+        patched.setattr("ftx_edge.distillation.neighbours.nearest", nearest)
+        distill(mixed_otherwise, tmp_path / "two", cache=tmp_path / "kept")
+        others = recipe(tiny_world, **{"balance.neighbours": 4})
+        with pytest.raises(AssertionError, match="looked for again"):
+            distill(others, tmp_path / "others", cache=tmp_path / "kept")
+    distill(mixed_otherwise, tmp_path / "alone")
+    assert_same(tmp_path / "alone" / "mplm", tmp_path / "two" / "mplm")
+
+
 def test_without_a_naive_mplm_the_first_round_asks_the_neighbours_alone(tiny_world, tmp_path):
     distill(recipe(tiny_world, **{"balance.naive": "none", "balance.rounds": 2}), tmp_path / "run")
     stages = json.loads((tmp_path / "run" / "run.json").read_text())["stages"]
