@@ -59,12 +59,17 @@ def step1_key(suite: Suite, cell: Cell) -> str:
 
 
 @functools.cache
-def naive_key(suite: Suite, cell: Cell) -> str | None:
-    """The key of the step 1 on English alone that the cell's own starts with; None if it does not."""
+def earlier_keys(suite: Suite, cell: Cell) -> tuple[str, ...]:
+    """Keys of what the cell's step 1 may start with, the longest first: fewer rounds, English alone."""
     recipe = recipe_of(suite, cell)
-    if recipe.balance.method != "neighbours" or recipe.naive != "whole":
-        return None
-    return _step1_key(suite, cell.source, recipe.override({"balance.method": "none"}))
+    if recipe.balance.method != "neighbours":
+        return ()
+    earlier: list[dict[str, object]] = [
+        {"balance.rounds": fewer} for fewer in range(recipe.balance.rounds - 1, 0, -1)
+    ]
+    if recipe.naive == "whole":
+        earlier.append({"balance.method": "none"})
+    return tuple(_step1_key(suite, cell.source, recipe.override(changes)) for changes in earlier)
 
 
 def _step1_key(suite: Suite, source: str, recipe: Recipe) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ftx_edge.benchmarks.suite import GOLD, SOURCE, TFIDF, TRANSLATE_TEST, TRANSLATED, Cell, Suite
 from ftx_edge.benchmarks.suite_keys import (
+    earlier_keys,
     fingerprint,
-    naive_key,
     recipe_of,
     run_folder,
     source_folder,
@@ -262,7 +262,8 @@ def _step1(job: Work, cell: Cell, run: Path) -> Iterator[tuple[bool, Path | None
             if mine and found is None:
                 with write_atomically(_marker(job.suite, key)) as aside:
                     aside.write_text(str(run), encoding="utf-8")
-                found = _maker(job.suite, naive_key(job.suite, cell))
+                makers = (_maker(job.suite, earlier) for earlier in earlier_keys(job.suite, cell))
+                found = next((maker for maker in makers if maker is not None), None)
             yield mine or found is not None, found
 
 
@@ -270,9 +271,9 @@ def _marker(suite: Suite, key: str) -> Path:
     return suite.runs / "step1" / key[:16]
 
 
-def _maker(suite: Suite, key: str | None) -> Path | None:
+def _maker(suite: Suite, key: str) -> Path | None:
     """The run that did the step 1 with that key."""
-    marker = _marker(suite, key or "none")
+    marker = _marker(suite, key)
     path = Path(marker.read_text(encoding="utf-8")) if marker.is_file() else None
     return path if path is not None and _has_step1(path) else None
 

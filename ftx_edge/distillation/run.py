@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from ftx_edge.distillation.precision import resolve_precision
 from ftx_edge.distillation.progress import Progress, Silent
 from ftx_edge.distillation.student import mplm_tokenizer
 from ftx_edge.errors import FtxError
-from ftx_edge.files import remove, sha256_of_text
+from ftx_edge.files import remove, sha256_of, sha256_of_text
 from ftx_edge.locks import try_lock
 from ftx_edge.mplm.model import MultilingualTokenizer
 from ftx_edge.mplm.space import Space
@@ -112,10 +112,26 @@ class Run:
 
     @cached_property
     def labelled_source(self) -> LabelledSource:
-        """What the neighbours of target text are looked for in."""
+        """What the neighbours of target text are looked for in, as the untouched mPLM sees it."""
         train, _ = self.english
         context = self.recipe.balance.context
         return LabelledSource(self.space, train.texts, train.words, train.labels, train.tags, context)
+
+    def labelled_source_after(self, stage: str) -> LabelledSource:
+        """The same as the mPLM after a stage of step 1 sees it."""
+        if self.recipe.trains_heads_alone(stage):
+            return self.labelled_source
+        folder = self.layout.mplm_of(stage)
+        space = Space(
+            str(folder),
+            self.mplm_tokenizer(),
+            layer=self.recipe.balance.layer,
+            device=self.device,
+            precision=self.precision,
+            kept=self.layout.cache,
+            identity=sha256_of(folder / "model.safetensors"),
+        )
+        return replace(self.labelled_source, space=space)
 
     def labelled(self, corpus: Corpus, teacher: Teacher, *, mixed: bool = False) -> tuple[Labelled, Labelled]:
         """The training and the held-out texts with the teacher's distributions, from the cache if there.

@@ -17,7 +17,7 @@ from ftx_edge.distillation.inputs import SOURCE_LANGUAGE
 from ftx_edge.distillation.labelled import Labelled
 from ftx_edge.distillation.mplm_teacher import teacher_of
 from ftx_edge.distillation.nearest import lacks_faiss
-from ftx_edge.distillation.neighbours import MixedTeacher, NeighbourTeacher
+from ftx_edge.distillation.neighbours import LabelledSource, MixedTeacher, NeighbourTeacher
 from ftx_edge.distillation.priors import PriorTeacher
 from ftx_edge.distillation.probe import probe_heads
 from ftx_edge.distillation.run import Run
@@ -30,6 +30,8 @@ from ftx_edge.students.model import count_parameters
 from ftx_edge.translation import TranslationCache
 from ftx_edge.words import segmenter
 
+TRANSITIONS_AGAIN = 0.2
+"""Of the share of transitions, what is left after the first round: the mPLM has learned most of them."""
 Parts = Sequence[tuple[Labelled, Labelled]]
 """Of each language the texts to learn from and those for selection."""
 
@@ -52,15 +54,29 @@ def step1(run: Run) -> FitResult:
     return _fit_mplm(run, "mplm", [*parts, *_mixed(run, stage)])
 
 
-def mixture(run: Run, corpus: Corpus, mplm: Teacher | None) -> Teacher:
-    """What the English neighbours and an mPLM, if there is one yet, say of target text."""
+def mixture(
+    run: Run, corpus: Corpus, mplm: Teacher | None, source: LabelledSource, *, again: bool = False
+) -> Teacher:
+    """What English neighbours, and an mPLM, if there is one yet, say of target text.
+
+    Args:
+        run: whose settings count.
+        corpus: the target text.
+        mplm: after English alone, or after the round before.
+        source: what neighbours are looked for in.
+        again: the mPLM has learned from such a mixture: it counts as much as the neighbours, and its tags
+            mostly follow each other as they should.
+    """
     balance = run.recipe.balance
+    weight, tag_weight, transitions = balance.weight, balance.tag_weight, balance.transitions
+    if again:
+        weight, tag_weight, transitions = 0.5, 0.5, transitions * TRANSITIONS_AGAIN
     texts = (*corpus.train, *corpus.held_out)
     words = None
     if corpus.train_words is not None:
         words = (*corpus.train_words, *(corpus.held_out_words or ()))
     neighbours = NeighbourTeacher(
-        run.labelled_source,
+        source,
         texts,
         words,
         neighbours=balance.neighbours,
@@ -74,24 +90,24 @@ def mixture(run: Run, corpus: Corpus, mplm: Teacher | None) -> Teacher:
     if mplm is not None:
         said = MixedTeacher(
             [said, mplm],
-            weights=[balance.weight, 1 - balance.weight],
-            tag_weights=[balance.tag_weight, 1 - balance.tag_weight],
+            weights=[weight, 1 - weight],
+            tag_weights=[tag_weight, 1 - tag_weight],
             alignment=run.recipe.alignment,
         )
     if balance.priors or (run.tagging and balance.tag_priors):
-        said = PriorTeacher(
-            said, run.labelled_source, texts, words, share=balance.priors, tag_share=balance.tag_priors
-        )
-    if run.tagging and balance.transitions:
-        said = ChainedTeacher(
-            said, run.labelled_source, share=balance.transitions, alignment=run.recipe.alignment
-        )
+        said = PriorTeacher(said, source, texts, words, share=balance.priors, tag_share=balance.tag_priors)
+    if run.tagging and transitions:
+        said = ChainedTeacher(said, source, share=transitions, alignment=run.recipe.alignment)
     return said
 
 
 def _mixed(run: Run, stage: str) -> Parts:
-    """The target text of every language with what the neighbours and the mPLM after ``stage`` say of it."""
-    source = run.labelled_source
+    """The target text of every language with what the neighbours and the mPLM after ``stage`` say of it.
+
+    After a round, near is what the mPLM finds alike that the round left: it knows the task in all languages.
+    """
+    again = stage not in ("", "mplm-naive")
+    source = run.labelled_source_after(stage) if again else run.labelled_source
     searched = max(len(source.texts), sum(map(len, source.words or ())))
     if lacks_faiss(searched, run.device):
         run.progress.note(
@@ -101,7 +117,7 @@ def _mixed(run: Run, stage: str) -> Parts:
     found = []
     for corpus in run.targets.values():
         mplm = teacher_of(run, corpus, stage) if stage else None
-        found.append(run.labelled(corpus, mixture(run, corpus, mplm), mixed=True))
+        found.append(run.labelled(corpus, mixture(run, corpus, mplm, source, again=again), mixed=True))
     return found
 
 

@@ -78,7 +78,7 @@ def step2(run: Run, corpus: Corpus) -> FitResult:
 def _teacher(run: Run, corpus: Corpus, training: Corpus) -> Teacher:
     """The mPLM, centred on the text as it was given; or its mixture with the neighbours of all text."""
     mplm = teacher_of_students(run, corpus)
-    return mixture(run, training, mplm) if run.recipe.balance.students else mplm
+    return mixture(run, training, mplm, run.labelled_source) if run.recipe.balance.students else mplm
 
 
 def _english(run: Run, corpus: Corpus) -> Corpus:

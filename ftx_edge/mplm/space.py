@@ -1,4 +1,4 @@
-"""The multilingual LM as it was before step 1: a space in which what means the same lies close together.
+"""The multilingual LM, before step 1 or after a round of it, as a space where what means the same is close.
 
 Texts are their mean last state; words are the mean state of their pieces, in context, at an inner layer.
 Every language has an offset of its own in this space, which is larger than many differences of meaning;
@@ -55,15 +55,16 @@ class WordVectors:
 
 
 class Space:
-    """The untouched encoder, loaded when the first vector is asked for.
+    """An encoder, loaded when the first vector is asked for.
 
     Args:
-        name: as in the recipe.
+        name: as in the recipe, or a folder.
         tokenizer: with the encoder's prefix.
         layer: the words' layer; 0 stands for two thirds of the depth (8 of 12).
         device: where to compute.
         precision: ``fp32``, ``bf16`` or ``fp16``.
         kept: folder for the vectors of texts; None keeps none.
+        identity: what tells the encoder from others; its name by default.
     """
 
     def __init__(
@@ -75,12 +76,12 @@ class Space:
         device: torch.device,
         precision: str = "fp32",
         kept: Path | None = None,
+        identity: str = "",
     ) -> None:
         self.name, self.tokenizer, self.layer = name, tokenizer, layer
         self.device, self.precision, self.kept = device, precision, kept
-        self.fingerprint = sha256_of_text(
-            name, tokenizer.prefix, str(tokenizer.max_length), str(layer), precision
-        )
+        reads = (tokenizer.prefix, str(tokenizer.max_length), str(layer), precision)
+        self.fingerprint = sha256_of_text(identity or name, *reads)
         self._models: dict[bool, MultilingualModel] = {}
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:

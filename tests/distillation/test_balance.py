@@ -19,8 +19,9 @@ from ftx_edge.distillation.balance import Labelled, aligned_tags, join_sets, tra
 from ftx_edge.distillation.progress import Silent
 from ftx_edge.distillation.run import Run
 from ftx_edge.errors import FtxError, UsageError
+from ftx_edge.files import sha256_of
 from ftx_edge.mplm import states
-from ftx_edge.mplm.space import WordVectors
+from ftx_edge.mplm.space import Space, WordVectors
 from ftx_edge.recipe import Recipe
 from ftx_edge.soft_labels import SoftLabels, SoftTags
 from ftx_edge.tokenization import Encoded
@@ -302,6 +303,34 @@ def test_a_second_round_asks_the_mplm_of_the_first(tiny_world, tmp_path):
     distill(recipe(tiny_world, **{"balance.rounds": 2, "balance.students": True}), tmp_path / "run")
     stages = json.loads((tmp_path / "run" / "run.json").read_text())["stages"]
     assert list(stages) == ["mplm-naive", "mplm-round1", "mplm", "students/pt"]
+
+
+def test_a_second_round_looks_for_neighbours_where_the_first_has_put_them(tiny_world, tmp_path, monkeypatch):
+    spaces = []
+
+    def space(name, *args, **options):
+        spaces.append(name)
+        return Space(name, *args, **options)
+
+    monkeypatch.setattr("ftx_edge.distillation.run.Space", space)
+    made = recipe(tiny_world, **{"balance.rounds": 3})
+    distill(made, tmp_path / "run")
+    rounds = [str(tmp_path / "run" / f"mplm-round{number}") for number in (1, 2)]
+    assert spaces == [made.mplm.name, *rounds]
+
+
+def test_the_first_round_is_taken_over_from_a_run_that_made_no_other(tiny_world, balanced, tmp_path):
+    two = recipe(tiny_world, **{"balance.rounds": 2})
+    distill(two, tmp_path / "taken", reuse=balanced)
+    distill(two, tmp_path / "alone")
+    stages = json.loads((tmp_path / "taken" / "run.json").read_text())["stages"]
+    assert set(stages) == {"mplm-naive", "mplm-round1", "mplm", "students/pt"}
+    assert_same(balanced / "mplm", tmp_path / "taken" / "mplm-round1")
+    assert_same(tmp_path / "alone" / "mplm", tmp_path / "taken" / "mplm")
+    other = recipe(tiny_world, **{"balance.rounds": 2, "balance.priors": 0.1})
+    distill(other, tmp_path / "other", reuse=balanced)  # of which the naive mPLM alone serves
+    theirs, mine = ((run / "mplm-round1") for run in (tmp_path / "taken", tmp_path / "other"))
+    assert sha256_of(theirs) != sha256_of(mine)
 
 
 MODULE = """
