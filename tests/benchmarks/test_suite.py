@@ -120,7 +120,9 @@ OFFLINE = (
     "joint-transformer",
     "mplms",
     "mtop-subset",
+    "new-words",
     "nine",
+    "rounds",
 )
 
 
