@@ -373,7 +373,7 @@ def test_transitions_change_tags_and_no_label(tiny_world, functions, tmp_path):
         changes = {"teacher.tag": f"{functions}:tagger", "balance.transitions": share}
         run = Run(recipe(tiny_world, **changes), tmp_path / str(share), Silent())
         corpus = run.targets["pt"]
-        teacher = step1.mixture(run, corpus, None)
+        teacher = step1.mixture(run, corpus, None, run.labelled_source)
         said[share] = teacher.ask(corpus.train, corpus.train_words)
     (labels, apart), (same, chained) = said.values()
     np.testing.assert_array_equal(labels, same)
