@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib.util
 import os
 import time
 from collections import defaultdict
@@ -19,6 +18,7 @@ from ftx_edge.benchmarks.cold_start import LIBRARY, TRANSLATE_TEST, ColdStart, c
 from ftx_edge.benchmarks.machine import Machine, this_machine
 from ftx_edge.data import read_texts
 from ftx_edge.errors import UsageError
+from ftx_edge.processes import torch_threads
 from ftx_edge.runtime import Package, load
 from ftx_edge.runtime.contents import open_contents
 
@@ -157,7 +157,7 @@ def benchmark_latency(
         raise UsageError("threads, rounds and texts must be at least 1")
     chosen = _evenly(_read(texts), limit)
     student = load(package, intra_op_num_threads=threads)
-    with _torch_threads(threads if against == "translate-test" else None):
+    with torch_threads(threads if against == "translate-test" else None):
         baseline = None
         if against == "translate-test":
             baseline = _open_translate_test(str(source_model), str(mt), student, threads)
@@ -342,22 +342,6 @@ def _cold_starts(
 def _sizes(package: Path | str) -> dict[str, int]:
     with open_contents(package) as contents:
         return dict(sorted(contents.sizes.items()))
-
-
-@contextlib.contextmanager
-def _torch_threads(threads: int | None) -> Iterator[None]:
-    """torch, where it is installed, with so many threads; afterwards as before. None leaves it alone."""
-    if threads is None or importlib.util.find_spec("torch") is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -118,8 +118,8 @@ def distill_cli(
 
     Step 1 teaches the multilingual LM what the English model knows; step 2 teaches a student of each language
     what the multilingual LM knows. No label is read. A run that was stopped goes on where it was: repeat the
-    command. Students of several languages are made at once by --jobs: a small one leaves most cores, and most
-    of a GPU, idle. On several GPUs: accelerate launch -m ftx_edge.cli distill ...
+    command. Students of several languages are made at once by --jobs. On several GPUs: accelerate launch -m
+    ftx_edge.cli distill ...
 
     \b
     Examples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def more_processes(
     processes: list[tuple[subprocess.Popen[bytes], Path]] = []
     logs.mkdir(parents=True, exist_ok=True)
     try:
-        with _threads(threads):
+        with torch_threads(None if "OMP_NUM_THREADS" in os.environ else threads):
             for number in range(2, count + 2):
                 log = logs / f"job{number}.log"
                 with log.open("w", encoding="utf-8") as stream:
@@ -74,9 +75,9 @@ def more_processes(
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Leave this process so many threads, unless ``OMP_NUM_THREADS`` has said how many it has."""
-    if "OMP_NUM_THREADS" in os.environ:
+def torch_threads(count: int | None) -> Iterator[None]:
+    """torch, where it is installed, with so many threads; afterwards as before. None leaves it alone."""
+    if count is None or importlib.util.find_spec("torch") is None:
         yield
         return
     import torch

@@ -31,7 +31,7 @@ from ftx_edge.translation import TranslationCache
 from ftx_edge.words import segmenter
 
 TRANSITIONS_AGAIN = 0.2
-"""Of the share of transitions, what is left after the first round: the mPLM has learned most of them."""
+"""Of the share of transitions, what is left after the first round: the mPLM has learned from chained tags."""
 Parts = Sequence[tuple[Labelled, Labelled]]
 """Of each language the texts to learn from and those for selection."""
 
@@ -64,8 +64,8 @@ def mixture(
         corpus: the target text.
         mplm: after English alone, or after the round before.
         source: what neighbours are looked for in.
-        again: the mPLM has learned from such a mixture: it counts as much as the neighbours, and its tags
-            mostly follow each other as they should.
+        again: the mPLM has learned from such a mixture, and so from chained tags: it counts as much as the
+            neighbours, and tags are chained less.
     """
     balance = run.recipe.balance
     weight, tag_weight, transitions = balance.weight, balance.tag_weight, balance.transitions

@@ -22,13 +22,15 @@ from ftx_edge.runs import RunLayout
 
 @pytest.mark.train
 def test_a_balanced_step_1_takes_the_naive_mplm_of_the_suite(write, cell_of):
-    whole = '[methods.whole]\nbalance = { method = "neighbours", naive = "whole" }'
-    path = write(whole)
+    whole = 'balance = { method = "neighbours", naive = "whole" }'
+    path = write(f"[methods.whole]\n{whole}\n[methods.twice]\n{whole[:-2]}, rounds = 2 }}")
     suite = read_suite(path)
     naive, other = cell_of(suite, method="naive", student="static"), cell_of(suite, method="neighbours")
     balanced = cell_of(suite, method="whole", student="cnn")
     assert earlier_keys(suite, balanced) == (step1_key(suite, naive),)
     assert earlier_keys(suite, other) == ()
+    twice = cell_of(suite, method="twice", student="cnn")
+    assert earlier_keys(suite, twice) == (step1_key(suite, balanced), step1_key(suite, naive))
     for only in ("method=naive,student=static,seed=0", "method=whole,student=cnn,seed=0"):
         benchmark_accuracy(path, only=[only])
     theirs, mine = (run_folder(suite, cell) for cell in (naive, balanced))
