@@ -25,6 +25,8 @@ class TrainingSet:
         tag_targets: float32 (M, K), a row a subword of ``encoded``, or None without a tag head.
         tag_weights: float32 (M,), 0 for subwords without a target.
         label_weights: float32 (N,), mean 1: how much each text's label counts; None stands for ones.
+        hints: float16 (M, D), what the mPLM's states are at the subwords; None where nobody learns them.
+        hint_weights: float32 (M,), 0 for subwords without a hint.
     """
 
     encoded: Encoded
@@ -32,6 +34,8 @@ class TrainingSet:
     tag_targets: NDArray[np.float32] | None = None
     tag_weights: NDArray[np.float32] | None = None
     label_weights: NDArray[np.float32] | None = None
+    hints: NDArray[np.float16] | None = None
+    hint_weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -46,6 +50,8 @@ class Batch(NamedTuple):
     tag_targets: Tensor | None
     tag_weights: Tensor | None
     label_weights: Tensor | None
+    hints: Tensor | None
+    hint_weights: Tensor | None
     size: int
 
     def to(self, device: torch.device) -> Batch:
@@ -88,30 +94,35 @@ def collate(data: TrainingSet, rows: NDArray[np.int64], *, pad_id: int, pin: boo
     width = int(encoded.lengths[rows].max())
     ids = np.full((len(rows), width), pad_id, dtype=np.int64)
     mask = np.zeros((len(rows), width), dtype=np.int64)
-    tags = weights = None
-    if data.tag_targets is not None and data.tag_weights is not None:
-        tags = np.zeros((len(rows), width, data.tag_targets.shape[1]), dtype=np.float32)
-        weights = np.zeros((len(rows), width), dtype=np.float32)
-    for i, row in enumerate(rows):
-        part = slice(int(encoded.splits[row]), int(encoded.splits[row + 1]))
+    parts = [slice(int(encoded.splits[row]), int(encoded.splits[row + 1])) for row in rows]
+    for i, part in enumerate(parts):
         length = part.stop - part.start
         ids[i, :length] = encoded.ids[part]
         mask[i, :length] = 1
-        if tags is not None and weights is not None:
-            tags[i, :length] = data.tag_targets[part]  # type: ignore[index]
-            weights[i, :length] = data.tag_weights[part]  # type: ignore[index]
-    labels = None if data.label_targets is None else data.label_targets[rows]
 
     def tensor(array: NDArray) -> Tensor:
         return torch.from_numpy(array).pin_memory() if pin else torch.from_numpy(array)
 
+    def of_texts(values: NDArray | None) -> Tensor | None:
+        return None if values is None else tensor(values[rows])
+
+    def of_subwords(values: NDArray | None) -> Tensor | None:
+        if values is None:
+            return None
+        padded = np.zeros((len(rows), width, *values.shape[1:]), dtype=np.float32)
+        for i, part in enumerate(parts):
+            padded[i, : part.stop - part.start] = values[part]
+        return tensor(padded)
+
     return Batch(
         tensor(ids),
         tensor(mask),
-        None if labels is None else tensor(labels),
-        None if tags is None else tensor(tags),
-        None if weights is None else tensor(weights),
-        None if data.label_weights is None else tensor(data.label_weights[rows]),
+        of_texts(data.label_targets),
+        of_subwords(data.tag_targets),
+        of_subwords(data.tag_weights),
+        of_texts(data.label_weights),
+        of_subwords(data.hints),
+        of_subwords(data.hint_weights),
         size=len(rows),
     )
 

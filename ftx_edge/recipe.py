@@ -31,6 +31,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 _NOT_USED = (
     "context = 0.0",
     "english = 0.0",
+    "hint_weight = 0.0",
     "priors = 0.0",
     "sample = 0.0",
     'similarity = "cosine"',
@@ -76,7 +77,9 @@ class Recipe:
     data: DataRecipe = field(default_factory=DataRecipe)
     mplm: MplmRecipe = field(default_factory=MplmRecipe)
     step1: StepRecipe = field(default_factory=lambda: StepRecipe(epochs=5.0, tag_weight=3.0))
-    step2: StepRecipe = field(default_factory=lambda: StepRecipe(epochs=8.0, patience=8))
+    step2: StepRecipe = field(
+        default_factory=lambda: StepRecipe(epochs=8.0, tag_weight=3.0, hint_weight=3.0, patience=8)
+    )
     student: StudentRecipe = field(default_factory=StudentRecipe)
     balance: BalanceRecipe = field(default_factory=BalanceRecipe)
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
@@ -168,9 +171,11 @@ class Recipe:
         read = read if balanced and self.teacher.tag else {**read, **_WITHOUT_TAGS}
         balance = dataclasses.replace(self.balance, **read)
         recipe = dataclasses.replace(self, device="auto", data=data, balance=balance)
+        if not self.teacher.tag:
+            recipe = dataclasses.replace(recipe, step2=dataclasses.replace(self.step2, hint_weight=0.0))
         if not (self.teacher.label and self.teacher.tag):
-            step1 = dataclasses.replace(self.step1, **_OF_ONE_HEAD)
-            step2 = dataclasses.replace(self.step2, **_OF_ONE_HEAD)
+            step1 = dataclasses.replace(recipe.step1, **_OF_ONE_HEAD)
+            step2 = dataclasses.replace(recipe.step2, **_OF_ONE_HEAD)
             recipe = dataclasses.replace(recipe, step1=step1, step2=step2)
         blocks = []
         for block in recipe.to_toml().split("\n\n"):

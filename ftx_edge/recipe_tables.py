@@ -112,6 +112,8 @@ class StepRecipe:
         temperature: of both distributions; 1 is the paper.
         label_weight: of the sentence label's loss in a joint model.
         tag_weight: of the tags' loss in a joint model.
+        hint_weight: of the hints' loss, in step 2, of students with tags: how far a linear map of the
+            student's states lies from the mPLM's; a loss of 1 is that of their mean.
         warmup: share of the updates in which the rate rises.
         weight_decay: AdamW's, on matrices.
         max_grad_norm: gradients are clipped to this norm.
@@ -128,6 +130,7 @@ class StepRecipe:
     temperature: float = 1.0
     label_weight: float = 1.0
     tag_weight: float = 1.0
+    hint_weight: float = 0.0
     warmup: float = 0.1
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
@@ -142,6 +145,10 @@ class StepRecipe:
         for what in ("epochs", "batch_size", "batch_tokens", "temperature", "evaluate_every", "patience"):
             if getattr(self, what) <= 0:
                 raise UsageError(f"{name}.{what} must be above 0, not {getattr(self, what)}")
+        if self.hint_weight < 0:
+            raise UsageError(f"{name}.hint_weight must not be below 0: {self.hint_weight}")
+        if self.hint_weight and name == "step1":
+            raise UsageError("step1.hint_weight: the source model gives no hints; set step2.hint_weight")
 
 
 @dataclass(frozen=True)

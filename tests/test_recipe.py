@@ -177,6 +177,13 @@ def test_the_weights_of_losses_change_nothing_where_there_is_one(idle):
     assert both.override({idle: 0.9}).fingerprint != both.fingerprint
 
 
+def test_hints_change_nothing_without_tags():
+    labels = Recipe().override({"teacher.label": "package:en"})
+    assert labels.override({"step2.hint_weight": 0.5}).fingerprint == labels.fingerprint
+    tags = Recipe().override({"teacher.tag": "package:en"})
+    assert tags.override({"step2.hint_weight": 0.5}).fingerprint != tags.fingerprint
+
+
 @pytest.mark.parametrize(("teacher", "meaning"), [("label", "heads"), ("tag", "whole")])
 def test_which_mplm_is_asked_first_depends_on_what_is_learned(teacher, meaning):
     recipe = Recipe().override({f"teacher.{teacher}": "package:en"})

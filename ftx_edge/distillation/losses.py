@@ -60,7 +60,7 @@ LOSSES: dict[str, Loss] = {"kl": kl, "mse": mse, "dist": dist}
 
 
 def distillation_loss(outputs: Outputs, batch: Batch, settings: StepRecipe) -> Tensor:
-    """Mean over texts for the label, over subwords with a target for the tags; of both the weighted sum."""
+    """Mean over texts for the label, over subwords with a target for tags and hints; the weighted sum."""
     function, terms = LOSSES[settings.loss], []
     if batch.label_targets is not None and outputs.logits is not None:
         rows = function(outputs.logits.float(), batch.label_targets, settings.temperature)
@@ -73,6 +73,10 @@ def distillation_loss(outputs: Outputs, batch: Batch, settings: StepRecipe) -> T
         rows = function(logits, batch.tag_targets[seen], settings.temperature)
         weights = batch.tag_weights[seen]
         terms.append((settings.tag_weight, (rows * weights).sum() / weights.sum().clamp_min(1e-6)))
+    if batch.hints is not None and batch.hint_weights is not None and outputs.hints is not None:
+        rows = (outputs.hints.float() - batch.hints).square().mean(dim=-1)
+        mean = (rows * batch.hint_weights).sum() / batch.hint_weights.sum().clamp_min(1e-6)
+        terms.append((settings.hint_weight, mean))
     if len(terms) == 1:
         return terms[0][1]
     return torch.stack([weight * term for weight, term in terms]).sum()

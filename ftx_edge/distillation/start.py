@@ -8,7 +8,7 @@ single tokens out of context). It works for any pair of tokenizers, since both s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,6 @@ def start_from_mplm(
     """
     arrays = read_arrays(kept) if kept else None
     if arrays is None:
-        mplm = mplm.to(device).eval()
         vectors, counts = piece_vectors(
             tokenizer, mplm, mplm_tokenizer, texts, words, device=device, precision=precision
         )
@@ -113,24 +112,46 @@ def piece_vectors(
         that had a state.
     """
     ours, vocab_size = encode(tokenizer, texts), tokenizer.get_vocab_size()
-    read = _telling(ours, vocab_size)
-    theirs = mplm_tokenizer.encode([texts[row] for row in read], words and [words[row] for row in read])
+    rows = _telling(ours, vocab_size)
+    telling = [texts[row] for row in rows]
+    read = encode(tokenizer, telling)
+    theirs = mplm_tokenizer.encode(telling, words and [words[row] for row in rows])
     hidden: int = mplm.encoder.config.hidden_size  # type: ignore[union-attr, assignment]
     sums = np.zeros((vocab_size, hidden), dtype=np.float32)
     counts = np.zeros(vocab_size, dtype=np.int64)
-    for rows, states, _ in last_states(mplm.encoder, theirs, device=device, precision=precision):
-        values = states.cpu().numpy()
-        for i, row in enumerate(rows):
-            own = slice(int(ours.splits[read[row]]), int(ours.splits[read[row] + 1]))
-            other = theirs.offsets[theirs.splits[row] : theirs.splits[row + 1]]
-            shares = overlap(ours.offsets[own], other)
-            covered = shares.sum(axis=1)
-            real = covered > 0
-            means = shares[real] / covered[real, None] @ values[i, : len(other)]
-            np.add.at(sums, ours.ids[own][real], means)
-            np.add.at(counts, ours.ids[own][real], 1)
+    for row, real, means in states_over(mplm, theirs, read, device=device, precision=precision):
+        ids = read.ids[read.splits[row] : read.splits[row + 1]][real]
+        np.add.at(sums, ids, means)
+        np.add.at(counts, ids, 1)
     vectors = (sums / counts.clip(1)[:, None]).astype(np.float32)
     return vectors, np.where(counts > 0, np.bincount(ours.ids, minlength=vocab_size), 0)
+
+
+def states_over(
+    mplm: MultilingualModel, theirs: Encoded, ours: Encoded, *, device: torch.device, precision: str
+) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.float32]]]:
+    """The mPLM's states over other pieces of the same texts, in no order of the texts.
+
+    Args:
+        mplm: on any device; it is moved.
+        theirs: the texts in its pieces.
+        ours: the same in others.
+        device: where to compute.
+        precision: at which.
+
+    Yields:
+        Of each text its row; bool (T,), which of our pieces stand over characters that the mPLM read; for
+        these R pieces the mean states over their characters, float32 (R, H).
+    """
+    encoder = mplm.to(device).eval().encoder
+    for rows, states, _ in last_states(encoder, theirs, device=device, precision=precision):
+        values = states.cpu().numpy()
+        for i, row in enumerate(rows.tolist()):
+            other = theirs.offsets[theirs.splits[row] : theirs.splits[row + 1]]
+            shares = overlap(ours.offsets[ours.splits[row] : ours.splits[row + 1]], other)
+            covered = shares.sum(axis=1)
+            real = covered > 0
+            yield row, real, shares[real] / covered[real, None] @ values[i, : len(other)]
 
 
 def _telling(encoded: Encoded, vocab_size: int) -> list[int]:

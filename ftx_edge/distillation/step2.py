@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tokenizers import Tokenizer
+from torch import nn
 
 from ftx_edge.batches import TrainingSet
 from ftx_edge.distillation.augment import Cut, Translate, Translations, augment
@@ -14,6 +15,7 @@ from ftx_edge.distillation.balance import join_sets
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.first_layers import start_from_layers
 from ftx_edge.distillation.fit import FitResult, make_accelerator
+from ftx_edge.distillation.hints import Hinted, hints_of
 from ftx_edge.distillation.inputs import SOURCE_LANGUAGE
 from ftx_edge.distillation.labelled import Labelled
 from ftx_edge.distillation.mplm_teacher import teacher_of_students
@@ -50,8 +52,13 @@ def step2(run: Run, corpus: Corpus) -> FitResult:
     )
     student = _untrained(run, read, tokenizer, teacher)
     train, held_out = _sets(run, training, english, tokenizer, teacher)
+    learner: nn.Module = student
+    if student.tag_head is not None and run.recipe.step2.hint_weight:
+        train = _hinted(run, train, _with(training, english))
+        assert train.hints is not None
+        learner = Hinted(student, train.hints.shape[1], seed=run.recipe.seed)
     result = run.fit(
-        student,
+        learner,
         train,
         held_out,
         run.recipe.step2,
@@ -156,6 +163,23 @@ def _sets(
     part = run.labelled_texts(english.lang, english.train, english.train_words, english_teacher)
     # Under one name, so that every text weighs the same, whatever its language.
     return join_sets([(corpus.lang, train), (corpus.lang, encoded(part))]), held_out
+
+
+def _hinted(run: Run, train: TrainingSet, corpus: Corpus) -> TrainingSet:
+    """With the states of the mPLM that step 1 left, at the subwords of all texts that the student reads."""
+    mplm, tokenizer = load_mplm(run.layout.mplm)
+    run.progress.start(f"hints, {corpus.lang}", len(corpus.train))
+    hints, weights = hints_of(
+        mplm,
+        tokenizer,
+        corpus.train,
+        corpus.train_words if run.tagging else None,
+        train.encoded,
+        device=run.device,
+        precision=run.precision,
+    )
+    run.progress.finish(f"{int(weights.sum()):,} of {len(weights):,} subwords")
+    return replace(train, hints=hints, hint_weights=weights)
 
 
 def _augmented(run: Run, corpus: Corpus) -> Corpus:

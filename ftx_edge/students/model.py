@@ -31,10 +31,14 @@ ENCODERS: dict[str, type[Encoder]] = {
 
 
 class Outputs(NamedTuple):
-    """What a model says of a batch: ``logits`` (B, C), ``tag_logits`` (B, T, K); None without that head."""
+    """What a model says of a batch: ``logits`` (B, C), ``tag_logits`` (B, T, K); None without that head.
+
+    ``hints`` (B, T, D): while it trains, where it takes its teacher's states to be.
+    """
 
     logits: Tensor | None
     tag_logits: Tensor | None
+    hints: Tensor | None = None
 
 
 class Student(nn.Module):
@@ -58,11 +62,17 @@ class Student(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Outputs:
         """(B, T) int64 subwords and their mask (1 for real ones, a prefix of the row) -> Outputs."""
-        mask = attention_mask.bool()
-        states = self.encoder(self.dropout(self.embedding(input_ids)), mask)
+        return self.outputs(self.states(input_ids, attention_mask), attention_mask)
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """What the heads see of each subword: (B, T) -> (B, T, ``encoder.output_size``)."""
+        return self.encoder(self.dropout(self.embedding(input_ids)), attention_mask.bool())
+
+    def outputs(self, states: Tensor, attention_mask: Tensor) -> Outputs:
+        """What the heads say of ``states``."""
         logits = tag_logits = None
         if self.label_head is not None:
-            logits = self.label_head(self.dropout(self.encoder.pool(states, mask)))
+            logits = self.label_head(self.dropout(self.encoder.pool(states, attention_mask.bool())))
         if self.tag_head is not None:
             tag_logits = self.tag_head(self.dropout(states))
         return Outputs(logits, tag_logits)
