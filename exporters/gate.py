@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from ftx_edge.errors import GateError
-from ftx_edge.exporters.graph import output_names
 from ftx_edge.runtime.loading import open_session
-from ftx_edge.runtime.manifest import FP32
+from ftx_edge.runtime.manifest import FP32, output_names
 from ftx_edge.runtime.package import EncodedText, Package
 from ftx_edge.students import Student
 
@@ -65,10 +64,15 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a student, or a graph of it, says of each text: probabilities (N, C) and logits (T, K) a text."""
+    """What a student, or a graph of it, says of each text.
+
+    Args:
+        labels: probabilities (N, C), or None.
+        subwords: logits of a text's subwords, (T, K) of tags, and (T,) of words if it says them; or None.
+    """
 
     labels: NDArray[np.float32] | None
-    tags: tuple[NDArray[np.float32], ...] | None
+    subwords: tuple[list[NDArray[np.float32]], ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +133,15 @@ class Gate:
 
     def first(self, count: int) -> Gate:
         """The gate of the first ``count`` texts."""
-        labels, tags = self.reference.labels, self.reference.tags
+        labels, subwords = self.reference.labels, self.reference.subwords
         return Gate(
             self.student,
             self.reader,
             self.texts[:count],
             self.encoded[:count],
-            Answers(None if labels is None else labels[:count], None if tags is None else tags[:count]),
+            Answers(
+                None if labels is None else labels[:count], None if subwords is None else subwords[:count]
+            ),
         )
 
     def agreement(self, graph: onnx.ModelProto) -> Agreement:
@@ -176,14 +182,18 @@ def feed_of(ids: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int64]]:
 
 def answers(session: Any, student: Student, encoded: Sequence[EncodedText]) -> Answers:
     """Run every text by itself, as a device does."""
-    names = output_names(student.task)
+    names, first = _names(student), 1 if student.config.labels else 0
     results = [session.run(names, feed_of([text.ids])) for text in encoded]
-    labels = tags = None
+    labels = subwords = None
     if student.config.labels:
         labels = _softmax(np.concatenate([r[0] for r in results]))
     if student.config.tags:
-        tags = tuple(r[-1][0] for r in results)
-    return Answers(labels, tags)
+        subwords = tuple([output[0] for output in r[first:]] for r in results)
+    return Answers(labels, subwords)
+
+
+def _names(student: Student) -> list[str]:
+    return list(output_names(student.task, word_starts=student.config.word_starts))
 
 
 def compare(
@@ -196,18 +206,19 @@ def compare(
         label_agreement = float((student.labels.argmax(1) == graph.labels.argmax(1)).mean())
         difference = float(np.abs(student.labels - graph.labels).max())
         divergence = float(_divergences(student.labels, graph.labels).mean())
-    if student.tags is not None and graph.tags is not None:
+    if student.subwords is not None and graph.subwords is not None:
         same = total = hits = found = expected = 0
         told = 0.0
-        for text, read, ours, theirs in zip(texts, encoded, student.tags, graph.tags, strict=True):
+        for text, read, own, other in zip(texts, encoded, student.subwords, graph.subwords, strict=True):
+            ours, theirs = own[0], other[0]
             same += int((ours.argmax(1) == theirs.argmax(1)).sum())
             total += len(ours)
             probs = _softmax(ours), _softmax(theirs)
             difference = max(difference, float(np.abs(probs[0] - probs[1]).max()))
             told += float(_divergences(*probs).sum())
             spans = [
-                {(s.start, s.end, s.label) for s in package.decode(text, read, logits)}
-                for logits in (ours, theirs)
+                {(s.start, s.end, s.label) for s in package.decode(text, read, *logits)}
+                for logits in (own, other)
             ]
             hits += len(spans[0] & spans[1])
             expected += len(spans[0])
@@ -233,7 +244,7 @@ def check_lengths(session: Any, student: Student, *, exact: bool) -> None:
     """
     config = student.config
     reference = StudentSession(student)
-    names = output_names(student.task)
+    names = _names(student)
     rng = np.random.default_rng(0)
     # Token 0 is padding, which no text contains.
     ids = rng.integers(1, config.vocab_size, size=config.max_length)
@@ -244,7 +255,9 @@ def check_lengths(session: Any, student: Student, *, exact: bool) -> None:
         short = config.max_length // 2
         feed = feed_of([ids.tolist(), ids[:short].tolist()])
         alone = session.run(names, feed_of([ids[:short].tolist()]))
-        padded = [o[1:] if o.ndim == 2 else o[1:, :short] for o in session.run(names, feed)]
+        of_text = {"logits"} if config.labels else set()
+        outputs = zip(names, session.run(names, feed), strict=True)
+        padded = [o[1:] if name in of_text else o[1:, :short] for name, o in outputs]
         _same(padded, alone, exact, f"{short} subwords in a batch of {config.max_length}")
 
 

@@ -10,6 +10,7 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
+from ftx_edge.runtime.manifest import output_names
 from ftx_edge.students import Student
 
 OPSET = 17
@@ -27,20 +28,16 @@ class _Exported(nn.Module):
         return tuple(o for o in self.student(input_ids, attention_mask) if o is not None)
 
 
-def output_names(task: str) -> list[str]:
-    """Of the graph of a ``classification``, ``tagging`` or ``joint`` student."""
-    return ["logits", "tag_logits"] if task == "joint" else ["logits"]
-
-
 def to_onnx(student: Student) -> onnx.ModelProto:
     """The float32 graph of a student: the same weights give the same bytes.
 
     Inputs ``input_ids`` and ``attention_mask``, int64 (batch, sequence), both dynamic; outputs
-    ``logits`` (batch, C), from a tagger (batch, sequence, K), and ``tag_logits`` from a joint student.
+    ``logits`` (batch, C), from a tagger (batch, sequence, K), ``tag_logits`` from a joint student, and
+    ``word_logits`` (batch, sequence) from one that says where words begin.
     """
     # An example of two rows and more than one column: a dimension of 1 would be taken for a constant.
     example = torch.ones(2, min(3, student.config.max_length), dtype=torch.int64)
-    names = output_names(student.task)
+    names = list(output_names(student.task, word_starts=student.config.word_starts))
     axes = {0: "batch", 1: "sequence"}
     dynamic = {"input_ids": axes, "attention_mask": axes, **{name: axes for name in names}}
     if student.task != "tagging":

@@ -253,7 +253,7 @@ def _manifest(
         tags=config.tags,
         max_length=config.max_length,
         files=files,
-        span_boundaries="token" if language.split("-")[0] in UNSPACED else "word",
+        span_boundaries=_boundaries(config, language, cut),
         alignment=alignment,
         segmenter=cut.name if cut else None,
         segmenter_options=cut.options if cut else {},
@@ -263,6 +263,13 @@ def _manifest(
             "onnx": onnx.__version__,
         },
     )
+
+
+def _boundaries(config: StudentConfig, language: str, cut: Segmenter | None) -> str:
+    """Where spans may begin and end, as ``Manifest.span_boundaries``; a segmenter says it by itself."""
+    if language.split("-")[0] not in UNSPACED:
+        return "word"
+    return "model" if config.word_starts and cut is None else "token"
 
 
 def _checked_graphs(

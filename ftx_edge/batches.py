@@ -27,6 +27,7 @@ class TrainingSet:
         label_weights: float32 (N,), mean 1: how much each text's label counts; None stands for ones.
         hints: float16 (M, D), what the mPLM's states are at the subwords; None where nobody learns them.
         hint_weights: float32 (M,), 0 for subwords without a hint.
+        word_starts: float32 (M,), 1 where a word begins, 0 where it goes on, -1 for what stands over no text.
     """
 
     encoded: Encoded
@@ -36,6 +37,7 @@ class TrainingSet:
     label_weights: NDArray[np.float32] | None = None
     hints: NDArray[np.float16] | None = None
     hint_weights: NDArray[np.float32] | None = None
+    word_starts: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -52,6 +54,7 @@ class Batch(NamedTuple):
     label_weights: Tensor | None
     hints: Tensor | None
     hint_weights: Tensor | None
+    word_starts: Tensor | None
     size: int
 
     def to(self, device: torch.device) -> Batch:
@@ -106,10 +109,10 @@ def collate(data: TrainingSet, rows: NDArray[np.int64], *, pad_id: int, pin: boo
     def of_texts(values: NDArray | None) -> Tensor | None:
         return None if values is None else tensor(values[rows])
 
-    def of_subwords(values: NDArray | None) -> Tensor | None:
+    def of_subwords(values: NDArray | None, padding: float = 0.0) -> Tensor | None:
         if values is None:
             return None
-        padded = np.zeros((len(rows), width, *values.shape[1:]), dtype=np.float32)
+        padded = np.full((len(rows), width, *values.shape[1:]), padding, dtype=np.float32)
         for i, part in enumerate(parts):
             padded[i, : part.stop - part.start] = values[part]
         return tensor(padded)
@@ -123,6 +126,7 @@ def collate(data: TrainingSet, rows: NDArray[np.int64], *, pad_id: int, pin: boo
         of_texts(data.label_weights),
         of_subwords(data.hints),
         of_subwords(data.hint_weights),
+        of_subwords(data.word_starts, padding=-1.0),
         size=len(rows),
     )
 

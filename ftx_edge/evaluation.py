@@ -288,7 +288,7 @@ def _decoded(tags: SoftTags, texts: Sequence[str], boundaries: str) -> list[tupl
     from ftx_edge.runtime import decode
 
     return [
-        _spans(decode(*tags.of_text(row), tags.tags, text, boundaries=boundaries))
+        _spans(decode(*tags.of_text(row), tags.tags, text, boundaries=boundaries, begins=tags.begins_of(row)))
         for row, text in enumerate(texts)
     ]
 

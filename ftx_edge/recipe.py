@@ -40,6 +40,7 @@ _NOT_USED = (
     "tag_propagation = 0.5",
     "tag_weight = 0.4",
     "transitions = 0.0",
+    "word_starts = false",
 )
 """Fields that are younger than runs which go on without them."""
 _WITHOUT_NEIGHBOURS: dict[str, Any] = {
@@ -172,7 +173,9 @@ class Recipe:
         balance = dataclasses.replace(self.balance, **read)
         recipe = dataclasses.replace(self, device="auto", data=data, balance=balance)
         if not self.teacher.tag:
-            recipe = dataclasses.replace(recipe, step2=dataclasses.replace(self.step2, hint_weight=0.0))
+            step2 = dataclasses.replace(self.step2, hint_weight=0.0)
+            student = dataclasses.replace(self.student, word_starts=False)
+            recipe = dataclasses.replace(recipe, step2=step2, student=student)
         if not (self.teacher.label and self.teacher.tag):
             step1 = dataclasses.replace(recipe.step1, **_OF_ONE_HEAD)
             step2 = dataclasses.replace(recipe.step2, **_OF_ONE_HEAD)

@@ -320,6 +320,7 @@ class _StudentChoice:
     init: str = "mplm"
     vocab_size: int = 10_000
     spare_pieces: int = 0
+    word_starts: bool = True
 
 
 @dataclass(frozen=True)
@@ -335,6 +336,8 @@ class StudentRecipe(StudentSizes, _StudentChoice):
         vocab_size: most subwords of the student's own tokenizer.
         spare_pieces: more of the mPLM's pieces, with ``mplm`` and ``mplm-layers``, for words that the text
             does not hold.
+        word_starts: students with tags, of languages that put no spaces between words, say where words begin,
+            so that spans do not cut them; read with the alignment ``character-bridge``.
     """
 
     def config(self, *, vocab_size: int, labels: tuple[str, ...], tags: tuple[str, ...]) -> StudentConfig:

@@ -49,12 +49,14 @@ class SoftTags:
         offsets: int32 (M, 2), character offsets of each unit in its own text, end exclusive.
         probs: float32 (M, K), rows sum to 1.
         splits: int64 (N + 1,): the units of text i are ``splits[i]:splits[i + 1]``.
+        begins: bool (M,), whether a word begins at the unit, of a model that says so; else None.
     """
 
     tags: tuple[str, ...]
     offsets: NDArray[np.int32]
     probs: NDArray[np.float32]
     splits: NDArray[np.int64]
+    begins: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.splits) - 1
@@ -64,8 +66,13 @@ class SoftTags:
         part = slice(int(self.splits[index]), int(self.splits[index + 1]))
         return self.offsets[part], self.probs[part]
 
+    def begins_of(self, index: int) -> list[bool] | None:
+        """At which units of one text a word begins, if that is said."""
+        part = slice(int(self.splits[index]), int(self.splits[index + 1]))
+        return None if self.begins is None else self.begins[part].tolist()
+
     def take(self, rows: NDArray[np.int64]) -> SoftTags:
-        """Those texts, in that order."""
+        """Those texts, in that order; what is said of words is left out."""
         return SoftTags.join(self.tags, [self.of_text(int(row)) for row in rows])
 
     @classmethod

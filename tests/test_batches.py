@@ -113,10 +113,13 @@ def test_distributions_come_back_in_the_order_of_the_texts():
 
         def forward(self, input_ids, attention_mask):
             one_hot = torch.nn.functional.one_hot
-            return Outputs(20.0 * one_hot(input_ids[:, 0] % 3, 3), 20.0 * one_hot(input_ids % 2, 2))
+            begins = 20.0 * (input_ids % 5 == 0) - 10.0
+            labels, tags = one_hot(input_ids[:, 0] % 3, 3), one_hot(input_ids % 2, 2)
+            return Outputs(20.0 * labels, 20.0 * tags, begins)
 
     texts = encoded([3, 60, 1, 7])
-    labels, tags = distributions(Echo(), texts, pad_id=0, device=torch.device("cpu"))
+    labels, tags, words = distributions(Echo(), texts, pad_id=0, device=torch.device("cpu"))
     assert labels.argmax(1).tolist() == [int(texts.ids[s]) % 3 for s in texts.splits[:-1]]
     assert tags.argmax(1).tolist() == [int(i) % 2 for i in texts.ids]
+    assert (words > 0.5).tolist() == [int(i) % 5 == 0 for i in texts.ids]
     np.testing.assert_allclose(labels.sum(1), 1, atol=1e-6)

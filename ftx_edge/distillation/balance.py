@@ -145,13 +145,14 @@ def join_sets(sets: Sequence[tuple[str, TrainingSet]]) -> TrainingSet:
     labels = _concatenate([part.label_targets for _, part in sets])
     targets = _concatenate([part.tag_targets for _, part in sets])
     weights = _concatenate([part.tag_weights for _, part in sets])
+    starts = _concatenate([part.word_starts for _, part in sets])
     label_weights = None
     if labels is not None:
         label_weights = _language_weights(sets, [np.ones(len(part), np.float32) for _, part in sets])
     if weights is not None:
         parts = [part.tag_weights for _, part in sets]
         weights = weights * _language_weights(sets, [p for p in parts if p is not None])
-    return TrainingSet(encoded, labels, targets, weights, label_weights)
+    return TrainingSet(encoded, labels, targets, weights, label_weights, word_starts=starts)
 
 
 def _language_weights(

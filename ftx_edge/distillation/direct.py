@@ -66,6 +66,7 @@ def train_student(
     student = new_student(
         recipe,
         tokenizer,
+        lang=lang,
         labels=train.labels.labels if train.labels else (),
         tags=train.tags.tags if train.tags else (),
     )
@@ -73,7 +74,13 @@ def train_student(
     if recipe.student.init != "random":
         _start(student, tokenizer, train, recipe, device)
     sets = [
-        training_set(encode(tokenizer, part.texts), part.labels, part.tags, alignment=recipe.alignment)
+        training_set(
+            encode(tokenizer, part.texts),
+            part.labels,
+            part.tags,
+            alignment=recipe.alignment,
+            words=part.words if student.config.word_starts else None,
+        )
         for part in (train, held_out)
     ]
     checkpoint = layout.checkpoints / f"{stage.replace('/', '-')}.safetensors"

@@ -20,7 +20,7 @@ def held_out_figures(
 
     ``label_agreement`` and ``tag_agreement`` are those of each head that there is.
     """
-    labels, tags = distributions(
+    labels, tags, _ = distributions(
         model, held_out.encoded, pad_id=pad_id, device=accelerator.device, autocast=accelerator.autocast()
     )
     heads: dict[str, tuple[float, float, float]] = {}

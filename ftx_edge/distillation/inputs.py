@@ -68,7 +68,8 @@ def read_inputs(recipe: Recipe, *, device: str) -> Inputs:
     source = corpus(SOURCE_LANGUAGE, recipe.data.source)
     targets = {lang: corpus(lang, path) for lang, path in recipe.data.targets.items()}
     ask_recorded(classifiers, taggers, source)
-    student_config(recipe, vocab_size=1, labels=teachers.labels, tags=teachers.tags)
+    for lang in targets:
+        student_config(recipe, lang=lang, vocab_size=1, labels=teachers.labels, tags=teachers.tags)
     load_config(recipe.mplm.name)
     if recipe.student.init in TRIMMED:
         scored_pieces(mplm_tokenizer(recipe.mplm).backend)

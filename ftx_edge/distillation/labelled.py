@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ftx_edge.alignment import bridge, first_subword
 from ftx_edge.batches import TrainingSet
@@ -35,9 +37,21 @@ class Labelled:
 
 
 def training_set(
-    encoded: Encoded, labels: SoftLabels | None, tags: SoftTags | None, *, alignment: str
+    encoded: Encoded,
+    labels: SoftLabels | None,
+    tags: SoftTags | None,
+    *,
+    alignment: str,
+    words: Sequence[WordSpans] | None = None,
 ) -> TrainingSet:
-    """Bring a teacher's distributions and a learner's subwords of the same texts together."""
+    """Bring a teacher's distributions and a learner's subwords of the same texts together.
+
+    Args:
+        encoded: N texts in the learner's subwords.
+        labels, tags: what the teacher says of them.
+        alignment: of tags, as in the recipe.
+        words: of the texts, for a learner that says where they begin.
+    """
     if tags is None:
         return TrainingSet(encoded, labels.probs if labels else None)
     targets = np.zeros((len(encoded.ids), len(tags.tags)), dtype=np.float32)
@@ -49,4 +63,21 @@ def training_set(
             targets[part], weights[part] = first_subword(units, probs, encoded.offsets[part])
         else:
             targets[part], weights[part] = bridge(units, probs, encoded.offsets[part], tags.tags)
-    return TrainingSet(encoded, labels.probs if labels else None, targets, weights)
+    starts = None if words is None else word_starts(encoded, words)
+    return TrainingSet(encoded, labels.probs if labels else None, targets, weights, word_starts=starts)
+
+
+def word_starts(encoded: Encoded, words: Sequence[WordSpans]) -> NDArray[np.float32]:
+    """Where words begin.
+
+    Returns:
+        float32 (M,), for each subword 1 if a word begins in it, 0 if not, -1 if it stands over no text.
+    """
+    found = np.full(len(encoded.ids), -1, dtype=np.float32)
+    for row, own in enumerate(words):
+        part = slice(int(encoded.splits[row]), int(encoded.splits[row + 1]))
+        starts, ends = encoded.offsets[part].T
+        begins = np.asarray([start for start, _ in own], dtype=np.int64)
+        held = np.searchsorted(begins, ends) - np.searchsorted(begins, starts)
+        found[part] = np.where(ends > starts, held > 0, -1)
+    return found

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ftx_edge.batches import Batch
 from ftx_edge.recipe_tables import StepRecipe
@@ -14,6 +15,8 @@ from ftx_edge.students.model import Outputs
 Loss = Callable[[Tensor, Tensor, float], Tensor]
 """(logits (N, C), teacher probabilities (N, C), temperature) -> (N,)."""
 
+WORD_WEIGHT = 1.0
+"""Of the cross-entropy of where words begin: small beside that of tags."""
 _SMALLEST = 1e-8
 
 
@@ -60,7 +63,7 @@ LOSSES: dict[str, Loss] = {"kl": kl, "mse": mse, "dist": dist}
 
 
 def distillation_loss(outputs: Outputs, batch: Batch, settings: StepRecipe) -> Tensor:
-    """Mean over texts for the label, over subwords with a target for tags and hints; the weighted sum."""
+    """Means over texts for the label, over subwords with a target for all else; their weighted sum."""
     function, terms = LOSSES[settings.loss], []
     if batch.label_targets is not None and outputs.logits is not None:
         rows = function(outputs.logits.float(), batch.label_targets, settings.temperature)
@@ -77,6 +80,10 @@ def distillation_loss(outputs: Outputs, batch: Batch, settings: StepRecipe) -> T
         rows = (outputs.hints.float() - batch.hints).square().mean(dim=-1)
         mean = (rows * batch.hint_weights).sum() / batch.hint_weights.sum().clamp_min(1e-6)
         terms.append((settings.hint_weight, mean))
+    if batch.word_starts is not None and outputs.word_logits is not None:
+        seen = batch.word_starts >= 0
+        logits, begins = outputs.word_logits.float()[seen], batch.word_starts[seen]
+        terms.append((WORD_WEIGHT, binary_cross_entropy_with_logits(logits, begins)))
     if len(terms) == 1:
         return terms[0][1]
     return torch.stack([weight * term for weight, term in terms]).sum()

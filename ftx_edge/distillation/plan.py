@@ -74,7 +74,8 @@ def plan(recipe: Recipe, out: Path | str | None = None) -> Plan:
     share = (recipe.mplm.layers or depth) / depth
     embeddings = encoder.get_input_embeddings().weight.numel()  # type: ignore[operator]
     mplm_size = share * (count_parameters(encoder) - embeddings)
-    config = student_config(recipe, vocab_size=1, labels=teachers.labels, tags=teachers.tags)
+    lang = next(iter(inputs.targets))
+    config = student_config(recipe, lang=lang, vocab_size=1, labels=teachers.labels, tags=teachers.tags)
     student_size = count_parameters(build_student(config))
     speed = _EFFICIENCY * _multiplications_per_second(device)
     english = inputs.source.train
@@ -83,12 +84,13 @@ def plan(recipe: Recipe, out: Path | str | None = None) -> Plan:
     for name, step, count, mixed in _step1_stages(recipe):
         settings = replace(step, epochs=0.0) if recipe.trains_heads_alone(name) else step
         stages.append(_stage(name, settings, english * count + (targets if mixed else ()), mplm_size, speed))
+    passes = 1 + len(recipe.ensemble.mplms) + (inputs.tagging and recipe.step2.hint_weight > 0)
     for lang, corpus in inputs.targets.items():
         train = corpus.train
         whole, part = divmod(recipe.augment.share, 1)
         read = english[: round(recipe.augment.english * len(train))]
         train = train * (1 + int(whole)) + train[: round(part * len(train))] + read
-        labelling = 2 * mplm_size * sum(_lengths(train)) / speed * (1 + len(recipe.ensemble.mplms))
+        labelling = passes * 2 * mplm_size * sum(_lengths(train)) / speed
         stage = _stage(f"students/{lang}", recipe.step2, train, student_size, speed)
         stages.append(PlannedStage(stage.name, stage.utterances, stage.steps, stage.seconds + labelling))
     if run is not None:

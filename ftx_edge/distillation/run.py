@@ -167,10 +167,11 @@ class Run:
         self.progress.finish(f"{len(texts)} utterances")
         return Labelled(lang, texts, words, labels, tags)
 
-    def training_set(self, part: Labelled, encode_texts: Encode) -> TrainingSet:
-        """The learner's subwords with the teacher's distributions."""
+    def training_set(self, part: Labelled, encode_texts: Encode, *, word_starts: bool = False) -> TrainingSet:
+        """The learner's subwords with the teacher's distributions, and where words begin if it says that."""
         encoded = encode_texts(part.texts, part.words if self.tagging else None)
-        return training_set(encoded, part.labels, part.tags, alignment=self.recipe.alignment)
+        words = part.words if word_starts else None
+        return training_set(encoded, part.labels, part.tags, alignment=self.recipe.alignment, words=words)
 
     def fit(
         self,

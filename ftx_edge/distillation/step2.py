@@ -51,7 +51,9 @@ def step2(run: Run, corpus: Corpus) -> FitResult:
         own=own if len(read.train) > own else None,
     )
     student = _untrained(run, read, tokenizer, teacher)
-    train, held_out = _sets(run, training, english, tokenizer, teacher)
+    train, held_out = _sets(
+        run, training, english, tokenizer, teacher, word_starts=student.config.word_starts
+    )
     learner: nn.Module = student
     if student.tag_head is not None and run.recipe.step2.hint_weight:
         train = _hinted(run, train, _with(training, english))
@@ -115,7 +117,7 @@ def _with(corpus: Corpus, english: Corpus) -> Corpus:
 
 
 def _untrained(run: Run, corpus: Corpus, tokenizer: Tokenizer, teacher: Teacher) -> Student:
-    student = new_student(run.recipe, tokenizer, labels=teacher.labels, tags=teacher.tags)
+    student = new_student(run.recipe, tokenizer, lang=corpus.lang, labels=teacher.labels, tags=teacher.tags)
     if run.recipe.student.init == "mplm-layers":
         count = start_from_layers(student, tokenizer, *load_mplm(run.layout.mplm))
         pieces = f"{count} of {tokenizer.get_vocab_size()} pieces"
@@ -148,12 +150,18 @@ def _start(run: Run, student: Student, tokenizer: Tokenizer, corpus: Corpus) -> 
 
 
 def _sets(
-    run: Run, corpus: Corpus, english: Corpus, tokenizer: Tokenizer, teacher: Teacher
+    run: Run,
+    corpus: Corpus,
+    english: Corpus,
+    tokenizer: Tokenizer,
+    teacher: Teacher,
+    *,
+    word_starts: bool,
 ) -> tuple[TrainingSet, TrainingSet]:
     """What the student trains on, and what it is selected on: target text alone."""
 
     def encoded(part: Labelled) -> TrainingSet:
-        return run.training_set(part, lambda texts, _words: encode(tokenizer, texts))
+        return run.training_set(part, lambda texts, _words: encode(tokenizer, texts), word_starts=word_starts)
 
     mixed = run.recipe.balance.students
     train, held_out = (encoded(part) for part in run.labelled(corpus, teacher, mixed=mixed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tokenizers import Tokenizer
 
@@ -70,19 +71,21 @@ def student_tokenizer(
 
 
 def student_config(
-    recipe: Recipe, *, vocab_size: int, labels: tuple[str, ...], tags: tuple[str, ...]
+    recipe: Recipe, *, lang: str, vocab_size: int, labels: tuple[str, ...], tags: tuple[str, ...]
 ) -> StudentConfig:
-    """What a student of the recipe is made of, with so many subwords and these heads."""
+    """What a student of a language is made of, with so many subwords and these heads."""
     config = recipe.student.config(vocab_size=vocab_size, labels=labels, tags=tags)
+    if recipe.student.word_starts and tags and lang in UNSPACED and recipe.alignment == "character-bridge":
+        config = replace(config, word_starts=True)
     if recipe.student.init != "mplm-layers":
         return config
     return with_layers_of(config, load_config(recipe.mplm.name))
 
 
 def new_student(
-    recipe: Recipe, tokenizer: Tokenizer, *, labels: tuple[str, ...], tags: tuple[str, ...]
+    recipe: Recipe, tokenizer: Tokenizer, *, lang: str, labels: tuple[str, ...], tags: tuple[str, ...]
 ) -> Student:
-    """A student of the recipe's sizes for this tokenizer and these heads, with random weights."""
+    """A student of the recipe's sizes for this language, tokenizer and heads, with random weights."""
     vocab_size = tokenizer.get_vocab_size()
-    config = student_config(recipe, vocab_size=vocab_size, labels=labels, tags=tags)
+    config = student_config(recipe, lang=lang, vocab_size=vocab_size, labels=labels, tags=tags)
     return build_student(config, seed=recipe.seed)

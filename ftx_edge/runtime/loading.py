@@ -46,10 +46,9 @@ def _open(contents: Contents, intra_op_num_threads: int) -> Package:
     # The tokenizers library raises plain Exception.
     except Exception as error:
         raise PackageError(f"{where}: tokenizer.json cannot be used: {error}") from None
-    needed = {"logits", "tag_logits"} if manifest.task == "joint" else {"logits"}
-    if {i.name for i in session.get_inputs()} != {"input_ids", "attention_mask"} or not needed <= {
-        o.name for o in session.get_outputs()
-    }:
+    if {i.name for i in session.get_inputs()} != {"input_ids", "attention_mask"} or not {
+        *manifest.outputs
+    } <= {o.name for o in session.get_outputs()}:
         raise PackageError(f"{where}: {manifest.model_file} has other inputs or outputs than a student")
     return Package(manifest, tokenizer, session, fingerprint=contents.fingerprint, segmenter=segmenter)
 

@@ -17,7 +17,8 @@ CARD = "README.md"
 """The model card: for people, who may edit it. It has no hash."""
 INT8, FP32 = "onnx/model_quantized.onnx", "onnx/model.onnx"
 TASKS = ("classification", "tagging", "joint")
-BOUNDARIES = ("word", "token")
+BOUNDARIES = ("word", "token", "model")
+WORD_LOGITS = "word_logits"
 ALIGNMENTS = ("character-bridge", "first-subword")
 
 
@@ -27,6 +28,12 @@ class FileEntry:
 
     sha256: str
     size: int
+
+
+def output_names(task: str, *, word_starts: bool) -> tuple[str, ...]:
+    """Of the graph of a ``classification``, ``tagging`` or ``joint`` student: labels, tags, words."""
+    heads = ("logits", "tag_logits") if task == "joint" else ("logits",)
+    return (*heads, WORD_LOGITS) if word_starts else heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,8 @@ class Manifest:
         max_length: longest input in subwords; the rest of a text is cut off.
         files: every other file of the package but the model card, by its path with forward slashes.
         span_boundaries: ``word``: a span neither begins nor ends inside a word (languages that put spaces
-            between words); ``token``: at any subword.
+            between words); ``token``: at any subword; ``model``: where the graph's ``word_logits`` say that
+            a word begins.
         alignment: ``character-bridge``: every subword bears a tag; ``first-subword``: only the first of
             each word.
         segmenter: name of the word segmenter that the package needs on the device; None: none. A student of
@@ -68,6 +76,11 @@ class Manifest:
     min_score: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     measured: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Of the graph, those that the runtime reads."""
+        return output_names(self.task, word_starts=self.span_boundaries == "model")
 
     @property
     def model_file(self) -> str:

@@ -110,12 +110,9 @@ class Package:
         tokenizer.no_padding()
         if tokenizer.truncation is None or tokenizer.truncation["max_length"] > manifest.max_length:
             tokenizer.enable_truncation(manifest.max_length)
-        self._output_names = {
-            "classification": ["logits"],
-            "tagging": ["logits"],
-            "joint": ["logits", "tag_logits"],
-        }[manifest.task]
+        self._output_names = list(manifest.outputs)
         self._labels = manifest.labels
+        self._first_of_tags = 1 if manifest.labels else 0
         self._min_score = manifest.min_score
         self._decoder = SpanDecoder(manifest.tags) if manifest.tags else None
         self._whole_words = manifest.span_boundaries == "word"
@@ -194,7 +191,7 @@ class Package:
         for number, text in enumerate(texts):
             ids, places, _ = self.encode(text)
             kept = [token for token, (start, end) in enumerate(places) if start < end]
-            rows.append(self.run(ids)[-1][0][kept])
+            rows.append(self.run(ids)[self._first_of_tags][0][kept])
             offsets.extend(places[token] for token in kept)
             splits[number + 1] = len(offsets)
         probs = np.concatenate(rows) if rows else np.empty((0, len(self.tags)), dtype=np.float32)
@@ -227,7 +224,8 @@ class Package:
                 order = sorted(range(len(row)), key=row.__getitem__, reverse=True)[:top_k]
                 scores = {self._labels[i]: exponentials[i] / total for i in order}
         if self._decoder is not None:
-            spans = tuple(self.decode(text, encoded, outputs[-1][0]))
+            of_subwords = [output[0] for output in outputs[self._first_of_tags :]]
+            spans = tuple(self.decode(text, encoded, *of_subwords))
         return Prediction(text, label, score, scores, spans)
 
     def _nothing(self, text: str, top_k: int) -> Prediction:
@@ -259,7 +257,7 @@ class Package:
         return EncodedText(encoding.ids, offsets, words)
 
     def run(self, ids: list[int]) -> list[NDArray[np.float32]]:
-        """The outputs for the subwords of one text: (1, C) label logits, (1, T, K) tag logits, as it has."""
+        """The logits of one text, of those there are: (1, C) labels, (1, T, K) tags, (1, T) words."""
         length = len(ids)
         mask = self._masks.get(length)
         if mask is None:
@@ -268,9 +266,13 @@ class Package:
         return self._execute(self._output_names, feed, None)
 
     def decode(
-        self, text: str, encoded: EncodedText, tag_logits: NDArray[np.floating]
+        self,
+        text: str,
+        encoded: EncodedText,
+        tag_logits: NDArray[np.floating],
+        word_logits: NDArray[np.floating] | None = None,
     ) -> list[PredictedSpan]:
-        """The spans of a text, from the tag logits (T, K) of its subwords."""
+        """The spans of a text, from the tag logits (T, K) of its subwords, and (T,) of words that begin."""
         assert self._decoder is not None
         return self._decoder(
             encoded.offsets,
@@ -279,6 +281,7 @@ class Package:
             whole_words=self._whole_words,
             words=encoded.words,
             first_subword=self._first_subword,
+            begins=None if word_logits is None else (word_logits > 0).tolist(),
         )
 
 

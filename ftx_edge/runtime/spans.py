@@ -60,6 +60,7 @@ def decode(
     text: str | None = None,
     *,
     boundaries: str = "token",
+    begins: Sequence[bool] | None = None,
 ) -> list[PredictedSpan]:
     """The spans of the most probable tag sequence that is valid BIO: I-x follows only B-x or I-x.
 
@@ -71,18 +72,23 @@ def decode(
             a character from its combining marks.
         boundaries: ``token``: a span begins and ends at any token; ``word``: never inside a word, for
             languages that put spaces between words. Needs ``text``.
+        begins: (T,) whether a word begins at each token, if a model says so: spans begin there and end before
+            there.
 
     Returns:
         Spans in order of their place; they do not overlap.
 
     Raises:
-        ValueError: not one distribution a token.
+        ValueError: not one distribution, or not one of ``begins``, a token.
     """
     offsets = np.asarray(token_offsets).tolist()
     if len(offsets) != len(token_probs):
         raise ValueError(f"{len(token_probs)} tag distributions for {len(offsets)} tokens")
+    if begins is not None and len(offsets) != len(begins):
+        raise ValueError(f"{len(begins)} beginnings of words for {len(offsets)} tokens")
     logits = np.log(np.maximum(np.asarray(token_probs, dtype=np.float32), np.finfo(np.float32).tiny))
-    return SpanDecoder.of(tuple(tags))(offsets, logits, text, whole_words=boundaries == "word")
+    decoder = SpanDecoder.of(tuple(tags))
+    return decoder(offsets, logits, text, whole_words=boundaries == "word", begins=begins)
 
 
 class SpanDecoder:
@@ -118,6 +124,7 @@ class SpanDecoder:
         whole_words: bool,
         words: Sequence[tuple[int, int]] | None = None,
         first_subword: bool = False,
+        begins: Sequence[bool] | None = None,
     ) -> list[PredictedSpan]:
         """See ``decode``.
 
@@ -128,6 +135,7 @@ class SpanDecoder:
             whole_words: spans may not begin or end inside a word.
             words: the words, in order, if a segmenter said so; spans begin and end with them.
             first_subword: only the first subword of each word was trained; the others are not heard.
+            begins: where words begin, if the model said so; not looked at where a segmenter did.
         """
         best: list[int] = logits.argmax(1).tolist()
         # O is column 0. Most texts of most corpora end here.
@@ -136,7 +144,7 @@ class SpanDecoder:
         if words is not None:
             units, places = units_of_words(offsets, words, first_subword)
         else:
-            units, places = units_of_tokens(offsets, text, whole_words), None
+            units, places = units_of_tokens(offsets, text, whole_words, begins), None
         if not units:
             return []
         if first_subword:

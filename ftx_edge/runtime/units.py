@@ -9,14 +9,22 @@ from ftx_edge.runtime.word_edges import is_word_edge
 from ftx_edge.utterance import INVISIBLE, ZERO_WIDTH_JOINER
 
 
-def units_of_tokens(offsets: list[tuple[int, int]], text: str | None, whole_words: bool) -> list[list[int]]:
-    """Tokens that one tag decision is for: those of one character, or with ``whole_words`` of one word."""
+def units_of_tokens(
+    offsets: list[tuple[int, int]],
+    text: str | None,
+    whole_words: bool,
+    begins: Sequence[bool] | None = None,
+) -> list[list[int]]:
+    """Tokens that one tag decision is for: those of one character, or of one word.
+
+    Words are what ``whole_words`` finds between spaces, or from where ``begins`` is true to where it is next.
+    """
     units: list[list[int]] = []
     begun, ended = 0, 0
     for token, (start, end) in enumerate(offsets):
         if start >= end:
             continue
-        joined = start < ended
+        joined = start < ended or (begins is not None and start == ended and not begins[token])
         if text is not None:
             first = text[start]
             if first.isspace() and text[start:end].isspace():

@@ -50,6 +50,7 @@ class _StudentHead:
     labels: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     norm: str = "pre"
+    word_starts: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class StudentConfig(StudentSizes, _StudentHead):
         labels: sentence labels; empty for a tagger.
         tags: BIO tags, ``O`` first; empty for a classifier.
         norm: where a transformer normalises: ``pre``, before each block, or ``post``, as BERT does.
+        word_starts: of a tagger: it also says at which subwords a word begins, where no space does.
     """
 
     def __post_init__(self) -> None:

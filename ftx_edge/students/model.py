@@ -33,11 +33,13 @@ ENCODERS: dict[str, type[Encoder]] = {
 class Outputs(NamedTuple):
     """What a model says of a batch: ``logits`` (B, C), ``tag_logits`` (B, T, K); None without that head.
 
-    ``hints`` (B, T, D): while it trains, where it takes its teacher's states to be.
+    ``word_logits`` (B, T): of a word that begins at the subword. ``hints`` (B, T, D): while it trains, where
+    it takes its teacher's states to be.
     """
 
     logits: Tensor | None
     tag_logits: Tensor | None
+    word_logits: Tensor | None = None
     hints: Tensor | None = None
 
 
@@ -52,6 +54,7 @@ class Student(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.label_head = nn.Linear(self.encoder.pooled_size, len(config.labels)) if config.labels else None
         self.tag_head = nn.Linear(self.encoder.output_size, len(config.tags)) if config.tags else None
+        self.word_head = nn.Linear(self.encoder.output_size, 1) if config.word_starts else None
         # N(0, 1), torch's default, drowns positions and residuals; this is BERT's order of size.
         nn.init.normal_(self.embedding.weight, std=0.1)
 
@@ -70,12 +73,14 @@ class Student(nn.Module):
 
     def outputs(self, states: Tensor, attention_mask: Tensor) -> Outputs:
         """What the heads say of ``states``."""
-        logits = tag_logits = None
+        logits = tag_logits = word_logits = None
         if self.label_head is not None:
             logits = self.label_head(self.dropout(self.encoder.pool(states, attention_mask.bool())))
         if self.tag_head is not None:
             tag_logits = self.tag_head(self.dropout(states))
-        return Outputs(logits, tag_logits)
+        if self.word_head is not None:
+            word_logits = self.word_head(self.dropout(states)).squeeze(-1)
+        return Outputs(logits, tag_logits, word_logits)
 
 
 def build_student(config: StudentConfig, *, seed: int = 0) -> Student:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,7 +121,7 @@ class CheckedTeacher:
     def _checked_tags(self, found: SoftTags) -> SoftTags:
         probs = np.zeros((len(found.probs), len(self.tags)), dtype=np.float32)
         probs[:, self._columns] = check_distributions(found.probs, f"teacher {self.spec}")
-        return SoftTags(self.tags, found.offsets, probs, found.splits)
+        return replace(found, tags=self.tags, probs=probs)
 
 
 def _whole_set(tags: tuple[str, ...], spec: str) -> tuple[str, ...]:

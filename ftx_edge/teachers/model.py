@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ftx_edge.alignment import visible_offsets
-from ftx_edge.forward import autocast_for, distributions
+from ftx_edge.forward import Distributions, autocast_for, distributions
 from ftx_edge.soft_labels import Said, SoftTags, WordSpans
 from ftx_edge.tokenization import Encoded
 
@@ -62,24 +63,32 @@ class ModelTeacher:
         if not self.tags:
             words = None
         encoded = self.encode(texts, words)
-        labels, probs = self._distributions(encoded)
-        if words is None or probs is None:
-            return Said(labels, None)
-        return Said(labels, self._units(texts, words, encoded, probs))
+        said = self._distributions(encoded)
+        if words is None or said.tags is None:
+            return Said(said.labels, None)
+        return Said(said.labels, self._units(texts, words, encoded, said.tags, said.words))
 
     def _units(
-        self, texts: Sequence[str], words: Sequence[WordSpans], encoded: Encoded, probs: NDArray[np.float32]
+        self,
+        texts: Sequence[str],
+        words: Sequence[WordSpans],
+        encoded: Encoded,
+        probs: NDArray[np.float32],
+        word_probs: NDArray[np.float32] | None,
     ) -> SoftTags:
-        units = []
+        units, begins = [], []
         for row in range(len(encoded)):
             part = slice(int(encoded.splits[row]), int(encoded.splits[row + 1]))
             offsets, own = visible_offsets(texts[row], encoded.offsets[part]).astype(np.int32), probs[part]
             real = offsets[:, 1] > offsets[:, 0]
             offsets, own = offsets[real], own[real]
             units.append(first_of_words(offsets, own, words[row]) if self.whole_words else (offsets, own))
-        return SoftTags.join(self.tags, units)
+            if word_probs is not None:
+                begins.append(word_probs[part][real] > 0.5)
+        joined = SoftTags.join(self.tags, units)
+        return replace(joined, begins=np.concatenate(begins)) if begins else joined
 
-    def _distributions(self, encoded: Encoded) -> tuple[NDArray | None, NDArray | None]:
+    def _distributions(self, encoded: Encoded) -> Distributions:
         autocast = autocast_for(self.device, self.precision)
         return distributions(self.model, encoded, pad_id=self.pad_id, device=self.device, autocast=autocast)
 

@@ -141,7 +141,7 @@ def test_the_offline_suites_can_be_read_and_write_into_the_results(name):
             "massive-translator",
             "transformer/e5-small/neighbours-and-translations/cnn-and-translations/seed0",
         ),
-        ("examples/massive/joint.toml", "joint", "joint/e5-small/tags-first/cnn-narrow/seed0"),
+        ("examples/massive/joint.toml", "nine", "joint/e5-small/neighbours/cnn-narrow/seed0"),
     ],
     ids=["best", "joint"],
 )

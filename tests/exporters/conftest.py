@@ -25,10 +25,11 @@ def held_out() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def make_student(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+def make_student(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """``make_student("cnn", "joint")``: the folder of a student. Read only.
 
-    Its weights are random; its heads are scaled up, so that it is as sure as a trained one.
+    With ``word_starts=True`` it also says where words begin. Its weights are random; its heads are scaled up,
+    so that it is as sure as a trained one.
     """
     pytest.importorskip("torch")
     import torch
@@ -40,7 +41,7 @@ def make_student(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str
     tokenizer = train_tokenizer(TEXTS, lang="pt", vocab_size=120, max_length=24)
 
     @cache
-    def make(architecture: str, task: str) -> Path:
+    def make(architecture: str, task: str, word_starts: bool = False) -> Path:
         config = StudentConfig(
             architecture=architecture,
             vocab_size=tokenizer.get_vocab_size(),
@@ -52,15 +53,17 @@ def make_student(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str
             feed_forward=48,
             lstm_size=16,
             channels=16,
+            word_starts=word_starts,
         )
         student = build_student(config, seed=1)
         with torch.no_grad():
             student.embedding.weight.mul_(5)
-            for head in (student.label_head, student.tag_head):
+            for head in (student.label_head, student.tag_head, student.word_head):
                 if head is not None:
                     head.weight.mul_(20)
-        save_student(student, tokenizer, root / f"{architecture}-{task}")
-        return root / f"{architecture}-{task}"
+        folder = root / f"{architecture}-{task}{'-words' * word_starts}"
+        save_student(student, tokenizer, folder)
+        return folder
 
     return make
 

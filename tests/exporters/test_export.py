@@ -180,6 +180,43 @@ def test_the_manifest_and_the_card_say_what_it_is(exported):
     assert json.loads((result.folder / "config.json").read_text())["model_type"] == "distilbert"
 
 
+@pytest.mark.parametrize("task", ["tagging", "joint"])
+def test_a_student_that_says_where_words_begin_does_so_on_the_device(make_student, tmp_path, task):
+    folder = make_student("cnn", task, word_starts=True)
+    result = export_student(folder, TEXTS, tmp_path / "zh", language="zh", fp32=True, max_drop=0.5)
+    package = load(result.folder)
+    assert package.manifest.span_boundaries == "model"
+    assert result.fp32.drop == 0
+    student, tokenizer = load_student(folder)
+    graph = open_session(str(result.folder / "onnx" / "model.onnx"), "fp32")
+    feed = feed_of([tokenizer.encode(TEXTS[0]).ids, tokenizer.encode(TEXTS[1]).ids])
+    with torch.inference_mode():
+        expected = student(*map(torch.from_numpy, feed.values())).word_logits
+    assert expected.shape == feed["input_ids"].shape
+    np.testing.assert_allclose(graph.run(["word_logits"], feed)[0], expected, atol=1e-4)
+    for text in TEXTS:
+        read = package.encode(text)
+        begins = package.run(read.ids)[-1][0] > 0
+        starts = {start for begin, (start, _) in zip(begins, read.offsets, strict=True) if begin}
+        words = {s + (text[s] == " ") for s in {0, *starts}}
+        assert {span.start for span in package.predict(text).spans} <= words
+
+
+def test_with_a_segmenter_or_between_spaces_a_student_is_not_asked_where_words_begin(make_student, tmp_path):
+    folder = make_student("cnn", "tagging", word_starts=True)
+    result = export_student(folder, TEXTS, tmp_path / "pt", language="pt", max_drop=0.5)
+    assert load(result.folder).manifest.span_boundaries == "word"
+    assert load(result.folder).predict(TEXTS[0]).spans is not None
+
+
+def test_a_graph_that_does_not_say_where_words_begin_is_refused(exported, tmp_path):
+    folder = shutil.copytree(exported("cnn", "tagging").folder, tmp_path / "package")
+    manifest = json.loads((folder / "ftx.json").read_text())
+    (folder / "ftx.json").write_text(json.dumps(manifest | {"span_boundaries": "model"}))
+    with pytest.raises(FtxError, match="other inputs or outputs than a student"):
+        load(folder)
+
+
 def test_without_float_the_package_has_only_the_int8_graph(make_student, tmp_path):
     result = export_student(
         make_student("static", "classification"),

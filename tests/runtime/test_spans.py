@@ -153,6 +153,19 @@ def test_where_first_subwords_were_trained_the_others_are_not_heard():
     assert span.score == pytest.approx(0.8 + 0.05)
 
 
+def test_where_words_begin_a_model_may_say():
+    text, offsets = "東京都に", [(0, 0), (0, 1), (1, 2), (2, 3), (3, 4)]
+    probs = probs_of("O", "B-x", "O", "B-y", "B-y")
+    words = decode(offsets, probs, TAGS, text, begins=[False, True, False, False, True])
+    assert [(s.start, s.end, s.label) for s in words] == [(0, 3, "x"), (3, 4, "y")]
+    assert found(offsets, probs, text) == [(0, 1, "x"), (2, 3, "y"), (3, 4, "y")]
+    # The first subword begins a word, whatever is said; what lies apart is not one word.
+    apart = decode([(0, 1), (2, 3)], probs_of("B-x", "O"), TAGS, "東 京", begins=[False, False])
+    assert [(s.start, s.end) for s in apart] == [(0, 1)]
+    with pytest.raises(ValueError, match="1 beginnings of words for 5 tokens"):
+        decode(offsets, probs, TAGS, text, begins=[True])
+
+
 def test_words_of_a_segmenter_are_kept_whole():
     text, offsets = "東京都に", [(0, 1), (1, 2), (2, 3), (3, 4)]
     logits = np.log(probs_of("B-x", "B-y", "I-x", "O"))
