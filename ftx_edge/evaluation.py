@@ -265,23 +265,31 @@ def _ask(
     model: Teacher, utterances: Sequence[Utterance], language: str | None, labels: bool, spans: bool
 ) -> _Answers:
     texts = [utterance.text for utterance in utterances]
-    labels, tagging, package = labels and bool(model.labels), spans and bool(model.tags), _package(model)
-    asked = labels or (tagging and package is None)
+    labels, tagging = labels and bool(model.labels), spans and bool(model.tags)
+    if (package := _package(model)) is not None:
+        return _ask_package(package, texts, labels, tagging)
     # Of a model with tags the labels, too, are those of the text as words, whatever the test set knows.
-    segment = segmenter(language or "en") if asked and model.tags and package is None else None
+    segment = segmenter(language or "en") if model.tags else None
     words = [segment(text) for text in texts] if segment else None
-    said = model.ask(texts, words) if asked else Said(None, None)
+    said = model.ask(texts, words) if labels or tagging else Said(None, None)
     names = confidences = found = None
     if labels and said.labels is not None:
         names = [model.labels[i] for i in said.labels.argmax(axis=1)]
         confidences = said.labels.max(axis=1)
-    if tagging and package is not None:
-        # A package decodes as it does on the device.
-        found = [_spans(prediction.spans or ()) for prediction in package.predict(texts)]
-    elif tagging and segment and said.tags is not None:
+    if tagging and segment and said.tags is not None:
         boundaries = "word" if segment.name == "whitespace" else "token"
         found = _decoded(said.tags, texts, boundaries)
     return _Answers(names, confidences, found)
+
+
+def _ask_package(package: Package, texts: Sequence[str], labels: bool, spans: bool) -> _Answers:
+    """As on the device, but for the score below which it withholds a label."""
+    predictions = package.predict(texts, min_score=0.0 if labels else None)
+    return _Answers(
+        [prediction.label or "" for prediction in predictions] if labels else None,
+        np.array([prediction.score for prediction in predictions], dtype=np.float32) if labels else None,
+        [_spans(prediction.spans or ()) for prediction in predictions] if spans else None,
+    )
 
 
 def _decoded(tags: SoftTags, texts: Sequence[str], boundaries: str) -> list[tuple[Span, ...]]:

@@ -24,7 +24,7 @@ from ftx_edge.distillation.student import mplm_tokenizer
 from ftx_edge.errors import FtxError
 from ftx_edge.files import remove, sha256_of, sha256_of_text
 from ftx_edge.locks import try_lock
-from ftx_edge.mplm.model import MultilingualTokenizer
+from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer, load_mplm
 from ftx_edge.mplm.space import Space
 from ftx_edge.recipe import Recipe
 from ftx_edge.recipe_tables import StepRecipe
@@ -91,6 +91,11 @@ class Run:
             precision=self.precision,
             kept=self.shared,
         )
+
+    @cached_property
+    def distilled(self) -> tuple[MultilingualModel, MultilingualTokenizer]:
+        """The mPLM that step 1 left, and its tokenizer, as they were written."""
+        return load_mplm(self.layout.mplm)
 
     def translator(self, spec: str, *, source: str, target: str, temperature: float = 0.0) -> Translator:
         """A translator that the recipe names; ``temperature`` as in ``translation.Options``."""

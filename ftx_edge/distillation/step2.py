@@ -25,7 +25,7 @@ from ftx_edge.distillation.start import start_from_mplm
 from ftx_edge.distillation.step1 import mixture
 from ftx_edge.distillation.student import new_student, student_tokenizer
 from ftx_edge.files import sha256_of, sha256_of_text
-from ftx_edge.mplm.model import load_mplm, piece_embeddings
+from ftx_edge.mplm.model import piece_embeddings
 from ftx_edge.runs import write_held_out
 from ftx_edge.soft_labels import SoftLabels, Teacher
 from ftx_edge.students.model import Student, count_parameters, save_student
@@ -119,7 +119,7 @@ def _with(corpus: Corpus, english: Corpus) -> Corpus:
 def _untrained(run: Run, corpus: Corpus, tokenizer: Tokenizer, teacher: Teacher) -> Student:
     student = new_student(run.recipe, tokenizer, lang=corpus.lang, labels=teacher.labels, tags=teacher.tags)
     if run.recipe.student.init == "mplm-layers":
-        count = start_from_layers(student, tokenizer, *load_mplm(run.layout.mplm))
+        count = start_from_layers(student, tokenizer, *run.distilled)
         pieces = f"{count} of {tokenizer.get_vocab_size()} pieces"
         run.progress.note(f"{corpus.lang}: {student.config.layers} layers and {pieces} from the mPLM")
     elif run.recipe.student.init != "random":
@@ -129,7 +129,7 @@ def _untrained(run: Run, corpus: Corpus, tokenizer: Tokenizer, teacher: Teacher)
 
 def _start(run: Run, student: Student, tokenizer: Tokenizer, corpus: Corpus) -> None:
     """Embeddings from the mPLM that step 1 left, over the training text."""
-    model, mplm_tokenizer = load_mplm(run.layout.mplm)
+    model, mplm_tokenizer = run.distilled
     words = corpus.train_words if run.tagging else None
     encoder = sha256_of(run.layout.mplm / "model.safetensors")
     parts = (encoder, tokenizer.to_str(), run.precision, str(words), *corpus.train)
@@ -175,7 +175,7 @@ def _sets(
 
 def _hinted(run: Run, train: TrainingSet, corpus: Corpus) -> TrainingSet:
     """With the states of the mPLM that step 1 left, at the subwords of all texts that the student reads."""
-    mplm, tokenizer = load_mplm(run.layout.mplm)
+    mplm, tokenizer = run.distilled
     run.progress.start(f"hints, {corpus.lang}", len(corpus.train))
     hints, weights = hints_of(
         mplm,
@@ -220,7 +220,7 @@ def _augmented(run: Run, corpus: Corpus) -> Corpus:
 def _replacements(run: Run, corpus: Corpus, cut: Cut) -> Replacements:
     """New pieces as many as the student's vocabulary has room for."""
     words = corpus.train_words or tuple(tuple(cut(text)) for text in corpus.train)
-    mplm, tokenizer = load_mplm(run.layout.mplm)
+    mplm, tokenizer = run.distilled
     embeddings, vocab_size = piece_embeddings(mplm.encoder), run.recipe.student.vocab_size
     return Replacements(tokenizer, embeddings, corpus.train, words, vocab_size=vocab_size)
 
