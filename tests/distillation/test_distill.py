@@ -92,9 +92,9 @@ def test_taggers_are_distilled_with_both_alignments(recipe, tmp_path, task, alig
     assert student.task == task
     assert student.config.tags == ("O", "B-room", "I-room")
     encoding = tokenizer.encode("acenda a luz da cozinha")
-    logits, tag_logits = student(torch.tensor([encoding.ids]), torch.tensor([encoding.attention_mask]))
-    assert tag_logits.shape == (1, len(encoding.ids), 3)
-    assert (logits is None) == (task == "tagging")
+    outputs = student(torch.tensor([encoding.ids]), torch.tensor([encoding.attention_mask]))
+    assert outputs.tag_logits.shape == (1, len(encoding.ids), 3)
+    assert (outputs.logits is None) == (task == "tagging")
 
 
 def test_the_tfidf_baseline_hears_what_a_joint_student_heard(recipe, tmp_path):

@@ -74,8 +74,8 @@ def test_pieces_of_any_other_tokenizer_have_them_too(mplm, texts):
 def test_the_loss_is_their_distance_where_there_is_one():
     nothing = torch.zeros(1, 3, dtype=torch.int64)
     told, weights = torch.tensor([[[1.0, 1], [0, 0], [9, 9]]]), torch.tensor([[1.0, 1, 0]])
-    batch = Batch(nothing, nothing, None, None, None, None, told, weights, size=1)
-    outputs = Outputs(None, None, torch.zeros(1, 3, 2))
+    batch = Batch(nothing, nothing, None, None, None, None, told, weights, None, size=1)
+    outputs = Outputs(None, None, hints=torch.zeros(1, 3, 2))
     assert distillation_loss(outputs, batch, StepRecipe(hint_weight=1.0)).item() == pytest.approx(0.5)
     labels = batch._replace(label_targets=torch.tensor([[0.5, 0.5]]))
     both = outputs._replace(logits=torch.zeros(1, 2))

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
+import torch
+
+from ftx_edge.batches import Batch
 from ftx_edge.distillation import distill
 from ftx_edge.distillation.labelled import word_starts
+from ftx_edge.distillation.losses import WORD_WEIGHT, distillation_loss
 from ftx_edge.evaluation import evaluate
+from ftx_edge.recipe_tables import StepRecipe
 from ftx_edge.runs import RunLayout
 from ftx_edge.students import load_student
+from ftx_edge.students.model import Outputs
 from ftx_edge.teachers import open_teacher
 from ftx_edge.tokenization import Encoded
 from ftx_edge.words import segmenter
@@ -39,6 +47,14 @@ def test_a_word_begins_in_the_subword_that_holds_its_first_character():
     encoded = Encoded(np.zeros(7, np.int32), offsets, np.array([0, 5, 7], np.int64))
     words = [[(0, 3), (3, 4), (4, 6)], [(0, 2)]]
     assert word_starts(encoded, words).tolist() == [-1, 1, 0, 1, 0, -1, 1]
+
+
+def test_the_loss_counts_what_stands_over_text():
+    nothing = torch.zeros(1, 3, dtype=torch.int64)
+    batch = Batch(nothing, nothing, *[None] * 6, torch.tensor([[-1.0, 1, 0]]), size=1)
+    outputs = Outputs(None, None, word_logits=torch.tensor([[50.0, 0, 0]]))
+    loss = distillation_loss(outputs, batch, StepRecipe())
+    assert loss.item() == pytest.approx(WORD_WEIGHT * math.log(2))
 
 
 @pytest.mark.train

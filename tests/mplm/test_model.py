@@ -111,7 +111,7 @@ def test_what_is_saved_gives_the_same_when_loaded(model, tmp_path, tiny_world):
     assert (loaded_tokenizer.prefix, loaded_tokenizer.max_length) == ("query: ", 17)
     ids, mask = torch.tensor([[2, 9, 30, 3]]), torch.ones(1, 4, dtype=torch.int64)
     for one, two in zip(model.eval()(ids, mask), loaded(ids, mask), strict=True):
-        assert torch.equal(one, two)
+        assert (one is None and two is None) or torch.equal(one, two)
 
 
 def test_a_saved_mplm_opens_in_transformers(model, tmp_path, tiny_world):

@@ -72,7 +72,9 @@ def test_predictions_do_not_depend_on_what_stands_under_the_padding(student):
 @torch.inference_mode()
 def test_each_task_has_its_heads(student):
     ids, mask = padded(ROWS)
-    logits, tag_logits = student(ids, mask)
+    logits, tag_logits, word_logits, hints = student(ids, mask)
+    assert word_logits is None
+    assert hints is None
     assert (logits is None) == (student.task == "tagging")
     assert (tag_logits is None) == (student.task == "classification")
     assert logits is None or logits.shape == (5, 3)
@@ -81,10 +83,19 @@ def test_each_task_has_its_heads(student):
 
 def test_every_weight_takes_part(student):
     student.train()
-    logits, tag_logits = student(*padded(ROWS))
-    total = sum(out.square().sum() for out in (logits, tag_logits) if out is not None)
+    total = sum(out.square().sum() for out in student(*padded(ROWS)) if out is not None)
     total.backward()
     assert [name for name, p in student.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_tagger_may_say_where_words_begin(architecture):
+    config = StudentConfig(architecture, 40, (), ("O", "B-x", "I-x"), word_starts=True, max_length=24)
+    student = build_student(config)
+    outputs = student(*padded(ROWS))
+    assert outputs.word_logits.shape == (5, 19)
+    outputs.word_logits.sum().backward()
+    assert student.word_head.weight.grad is not None
 
 
 def test_a_saved_student_gives_the_same_predictions(student, tmp_path):
