@@ -10,7 +10,7 @@ from ftx_edge.cli.output import megabytes, print_json, print_table
 from ftx_edge.errors import PackageError
 
 if TYPE_CHECKING:
-    from ftx_edge.runtime import Inspection
+    from ftx_edge.runtime import Inspection, Manifest
 
 
 def inspect_cli(package: Package, json: Json = False) -> None:
@@ -34,6 +34,16 @@ def inspect_cli(package: Package, json: Json = False) -> None:
         raise PackageError("; ".join(inspection.problems))
 
 
+def _boundaries(manifest: Manifest) -> str:
+    if manifest.segmenter:
+        return "with words, as the segmenter parts them"
+    return {
+        "word": "with words, as spaces and punctuation part them",
+        "token": "with any subword",
+        "model": "with words, as the model parts them",
+    }[manifest.span_boundaries]
+
+
 def _print(inspection: Inspection) -> None:
     manifest = inspection.manifest
     facts = {
@@ -44,6 +54,7 @@ def _print(inspection: Inspection) -> None:
         "tags": _listed(manifest.tags),
         "longest input": f"{manifest.max_length} subwords",
         "segmenter": manifest.segmenter or "none needed",
+        "spans begin and end": _boundaries(manifest) if manifest.tags else "",
         "label withheld below": "never" if manifest.min_score is None else manifest.min_score,
         "fingerprint": inspection.fingerprint,
     }

@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 
 def test_it_says_what_the_package_is_and_that_its_files_are_whole(ftx, tiny_package):
     outcome = ftx("inspect", tiny_package)
@@ -14,6 +16,19 @@ def test_it_says_what_the_package_is_and_that_its_files_are_whole(ftx, tiny_pack
     assert "light_on, light_off, play_music" in outcome.out
     assert outcome.out.count(" verified") == 3
     assert "agreement: 1" in outcome.out
+    assert "spans begin" not in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("boundaries", "said"),
+    [("word", "as spaces and punctuation part them"), ("token", "any subword"), ("model", "as the model")],
+)
+def test_it_says_where_spans_begin_and_end(ftx, tiny_joint_package, tmp_path, boundaries, said):
+    package = Path(shutil.copytree(tiny_joint_package, tmp_path / "package"))
+    manifest = json.loads((package / "ftx.json").read_text())
+    (package / "ftx.json").write_text(json.dumps(manifest | {"span_boundaries": boundaries}))
+    (line,) = [row for row in ftx("inspect", package).out.splitlines() if row.startswith("spans begin")]
+    assert said in line
 
 
 def test_json_has_the_sizes_of_files_and_parts(ftx, tiny_package):
