@@ -27,9 +27,9 @@ from ftx_edge.metrics import (
     label_table,
     span_score,
 )
-from ftx_edge.runs import RunLayout
 from ftx_edge.soft_labels import Said, SoftTags, Teacher
 from ftx_edge.spans import bio_to_spans, spans_to_bio, unaligned
+from ftx_edge.teachers.target import name_of, open_target
 from ftx_edge.utterance import Span
 from ftx_edge.words import segmenter
 
@@ -136,21 +136,21 @@ def evaluate(
     utterances = read_utterances(test, partition)
     has_labels, has_spans = _what_is_known(utterances, test)
     tagging = has_spans and not has_labels
-    model, language, own_mplm = _opened(target, language, tagging, device)
+    model, language, own_mplm = open_target(target, language, tagging, device)
     reference = own_mplm if reference is None else reference
     if progress:
         progress.start("evaluate", total=0)
     if not (has_labels and model.labels) and not (has_spans and model.tags):
         heads = "spans" if model.tags else "labels"
-        raise UsageError(f"{_name(target)} predicts {heads}, and {test} has none")
+        raise UsageError(f"{name_of(target)} predicts {heads}, and {test} has none")
     answers = _ask(model, utterances, language, has_labels, has_spans)
     other = None
     if reference is not None and reference != "none":
-        other_model, _, _ = _opened(reference, language, tagging, device)
+        other_model, _, _ = open_target(reference, language, tagging, device)
         other = _ask(other_model, utterances, language, has_labels, has_spans)
     evaluation = Evaluation(
-        target=_name(target),
-        reference=None if other is None or reference is None else _name(reference),
+        target=name_of(target),
+        reference=None if other is None or reference is None else name_of(reference),
         test=str(test),
         test_sha256=sha256_of(test),
         n=len(utterances),
@@ -176,89 +176,6 @@ def _what_is_known(utterances: Sequence[Utterance], test: Path) -> tuple[bool, b
     if not any(known):
         raise DataError("neither labels nor spans in it: a test set must have some", path=test)
     return known[0], known[1]
-
-
-def _name(target: str | Teacher) -> str:
-    """As it was asked for; of an object its ``name``, or else its class."""
-    return target if isinstance(target, str) else getattr(target, "name", type(target).__name__)
-
-
-def _opened(
-    target: str | Teacher, language: str | None, tagging: bool, device: str
-) -> tuple[Teacher, str | None, str | None]:
-    """The target as a teacher, its language, and the mPLM of its run, where that is another model."""
-    if not isinstance(target, str):
-        return target, language, None
-    spec, language, run = _resolve(target, language)
-    own = f"run:{run}#mplm"
-    has_own = run is not None and (run / "mplm").is_dir() and not spec.startswith(own)
-    return _open(spec, tagging, device), language, own if has_own else None
-
-
-def _resolve(target: str, language: str | None) -> tuple[str, str | None, Path | None]:
-    """The target as the specification of a teacher, its language, and the run that it belongs to."""
-    from ftx_edge.teachers import KINDS
-    from ftx_edge.translation.translate_test import PREFIX
-
-    kind, _, rest = target.partition(":")
-    if target.startswith(PREFIX):
-        return target, language, None
-    if kind == "run":
-        folder, _, part = rest.partition("#")
-        part, _, spoken = part.partition("@")
-        if not part and not (Path(folder) / "mplm").is_dir():
-            return _resolve(folder, language)
-        if part in ("", "mplm"):
-            language = language or spoken or None
-            return f"run:{folder}#mplm" + (f"@{language}" if language else ""), language, Path(folder)
-        return target, _same_language(target, part, language), Path(folder)
-    if kind in KINDS and kind != "package":
-        return target, language, None
-    path = Path(rest if kind == "package" else target)
-    if (path / "run.json").is_file():
-        students = RunLayout(path).languages()
-        if not students:
-            raise UsageError(
-                f"{path} has no finished student yet: go on distilling, or evaluate run:{path}#mplm"
-            )
-        if language is None and len(students) != 1:
-            raise UsageError(f"{path} has students for {', '.join(students)}: say which language")
-        language = language or students[0]
-        return f"run:{path}#{language}", language, path
-    if not path.exists():
-        raise UsageError(
-            f"{target}: no package, no run, and no teacher ({', '.join(f'{k}:' for k in KINDS)})"
-        )
-    if kind == "package" and path.is_dir() and not (path / "ftx.json").exists():
-        return target, language, None  # somebody else's ONNX model
-    from ftx_edge.runtime.contents import open_contents
-
-    with open_contents(path) as contents:
-        language = _same_language(target, contents.manifest.language, language)
-    # runs/demo/packages/pt, and runs/demo/packages/pt.ftx
-    run = path.resolve().parent.parent
-    return f"package:{path}", language, run if (run / "run.json").is_file() else None
-
-
-def _same_language(target: str, own: str, asked: str | None) -> str:
-    """The language of a student, as asked for; raises UsageError where that is another one."""
-    if asked is not None and asked.partition("-")[0].lower() != own.partition("-")[0].lower():
-        raise UsageError(f"{target} is of {own}, and the test set is said to be {asked}: leave --lang out")
-    return asked or own
-
-
-def _open(spec: str, tagging: bool, device: str) -> Teacher:
-    from ftx_edge.teachers import open_teacher
-    from ftx_edge.translation.translate_test import PREFIX, open_translate_test
-
-    if spec.startswith(PREFIX):
-        return open_translate_test(spec, device=device)
-    kind, _, name = spec.partition(":")
-    if kind == "hf" and not tagging:
-        from ftx_edge.teachers.hf import is_tagger
-
-        tagging = is_tagger(name)
-    return open_teacher(spec, tagging=tagging and kind in ("hf", "python", "recorded"), device=device)
 
 
 def _ask(
