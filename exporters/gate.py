@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from ftx_edge.errors import GateError
+from ftx_edge.exporters.graph import outputs_of
 from ftx_edge.runtime.loading import open_session
-from ftx_edge.runtime.manifest import FP32, output_names
+from ftx_edge.runtime.manifest import FP32
 from ftx_edge.runtime.package import EncodedText, Package
 from ftx_edge.students import Student
 
@@ -182,7 +183,7 @@ def feed_of(ids: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int64]]:
 
 def answers(session: Any, student: Student, encoded: Sequence[EncodedText]) -> Answers:
     """Run every text by itself, as a device does."""
-    names, first = _names(student), 1 if student.config.labels else 0
+    names, first = outputs_of(student), 1 if student.config.labels else 0
     results = [session.run(names, feed_of([text.ids])) for text in encoded]
     labels = subwords = None
     if student.config.labels:
@@ -190,10 +191,6 @@ def answers(session: Any, student: Student, encoded: Sequence[EncodedText]) -> A
     if student.config.tags:
         subwords = tuple([output[0] for output in r[first:]] for r in results)
     return Answers(labels, subwords)
-
-
-def _names(student: Student) -> list[str]:
-    return list(output_names(student.task, word_starts=student.config.word_starts))
 
 
 def compare(
@@ -244,7 +241,7 @@ def check_lengths(session: Any, student: Student, *, exact: bool) -> None:
     """
     config = student.config
     reference = StudentSession(student)
-    names = _names(student)
+    names = outputs_of(student)
     rng = np.random.default_rng(0)
     # Token 0 is padding, which no text contains.
     ids = rng.integers(1, config.vocab_size, size=config.max_length)

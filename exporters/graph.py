@@ -28,6 +28,11 @@ class _Exported(nn.Module):
         return tuple(o for o in self.student(input_ids, attention_mask) if o is not None)
 
 
+def outputs_of(student: Student) -> list[str]:
+    """Names of the outputs of a student's graph, in order."""
+    return list(output_names(student.task, word_starts=student.config.word_starts))
+
+
 def to_onnx(student: Student) -> onnx.ModelProto:
     """The float32 graph of a student: the same weights give the same bytes.
 
@@ -37,7 +42,7 @@ def to_onnx(student: Student) -> onnx.ModelProto:
     """
     # An example of two rows and more than one column: a dimension of 1 would be taken for a constant.
     example = torch.ones(2, min(3, student.config.max_length), dtype=torch.int64)
-    names = list(output_names(student.task, word_starts=student.config.word_starts))
+    names = outputs_of(student)
     axes = {0: "batch", 1: "sequence"}
     dynamic = {"input_ids": axes, "attention_mask": axes, **{name: axes for name in names}}
     if student.task != "tagging":

@@ -1,9 +1,8 @@
 """Hints: the mPLM's states, which a student learns to tell beside what the mPLM says.
 
-Soft labels of a small corpus leave open much of how the mPLM reads it; what its states are at each subword
-says more, above all of words that the corpus holds once (FitNets, Romero et al. 2015; of BERT's layers,
-TinyBERT, Jiao et al. 2020). A linear map of the student's states, which only training knows, is compared with
-the directions in which the mPLM's states differ most.
+Soft labels leave open much of how the mPLM reads a text; what its states are at each subword says more
+(FitNets, Romero et al. 2015; of BERT's layers, TinyBERT, Jiao et al. 2020). A linear map of the student's
+states, which only training knows, is compared with the directions in which the mPLM's states differ most.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ftx_edge.students.model import Outputs, Student
 from ftx_edge.tokenization import Encoded
 
 SIZE = 128
-"""Directions that are kept; of e5-small's 384 they hold some 85 % of the variance."""
+"""Directions that are kept."""
 SAMPLE = 50_000
 """States from which the directions are taken, at most."""
 ROWS = 65_536
