@@ -14,7 +14,7 @@ from ftx_edge.benchmarks.suite import Cell, Suite
 from ftx_edge.benchmarks.suite_figures import Figures, current
 from ftx_edge.benchmarks.suite_file import read_suite
 from ftx_edge.benchmarks.suite_measure import Work
-from ftx_edge.benchmarks.suite_run import states, work
+from ftx_edge.benchmarks.suite_run import begin, states, work
 from ftx_edge.benchmarks.suite_tables import matrices, matrix_name, suite_markdown
 from ftx_edge.benchmarks.tables import ENVIRONMENT, Measurement, MeasurementStore
 from ftx_edge.errors import FtxError, UsageError
@@ -92,8 +92,11 @@ def benchmark_accuracy(
         _note_environment(read, store)
         arguments = ["benchmark", "accuracy", read.given, "--no-tables", *(["--quick"] * quick)]
         arguments += [x for filter_ in only for x in ("--only", filter_)]
+        job = Work(read, store, progress)
+        if jobs > 1:
+            begin(job, cells, processes=jobs)
         with more_processes(jobs - 1, arguments, logs=read.runs / "logs", progress=progress) as failed:
-            work(Work(read, store, progress), cells)
+            work(job, cells)
         if failed:
             raise FtxError(f"another process of this suite failed: {failed[0]}")
     if tables == "only" and not dry_run:

@@ -48,6 +48,23 @@ def work(job: Work, cells: Sequence[Cell]) -> None:
             time.sleep(POLL)
 
 
+def begin(job: Work, cells: Sequence[Cell], *, processes: int) -> None:
+    """Make every step 1 that cells are without, if there are fewer of them than processes to come.
+
+    Each is made by one process, and done sooner by this one with all cores than with its share of them while
+    others wait.
+    """
+    without = _without_step1(job, cells)
+    if len(without) >= processes:
+        return
+    for cell in without:
+        with try_lock(job.suite.runs / "locks", cell.place) as mine:
+            if not mine:
+                continue
+            with contextlib.suppress(FtxError):  # when the cell's turn comes it says so again
+                _distilled(job, cell, f"{cells.index(cell) + 1} of {len(cells)}, step 1", whole=False)
+
+
 def states(suite: Suite, cells: Sequence[Cell]) -> list[tuple[str, str | None]]:
     """Of each cell: done, failed (and why), taken by a process, or left."""
     kept = {record.fingerprint: record for record in MeasurementStore(suite.out).read()}
@@ -158,9 +175,12 @@ def _distil(job: Work, cell: Cell, missing: Sequence[str], number: str) -> str:
     return WORKED
 
 
-def _distilled(job: Work, cell: Cell, number: str) -> bool:
-    """Both steps, or the second alone where another run did the first; False while that is still made."""
-    from ftx_edge.distillation import distill
+def _distilled(job: Work, cell: Cell, number: str, *, whole: bool = True) -> bool:
+    """Both steps, or the second alone where another run did the first; False while that is still made.
+
+    Unless ``whole``, step 1 alone.
+    """
+    from ftx_edge.distillation import distill, distill_step1
 
     if not _teachers_are_there(job, cell.source):
         return False
@@ -168,8 +188,21 @@ def _distilled(job: Work, cell: Cell, number: str) -> bool:
     with _step1(job, cell, run) as (may, reuse):
         if may:
             job.progress.note(f"cell {number}: {cell.place}")
-            distill(recipe, run, reuse=reuse, cache=job.suite.runs, progress=job.progress)
+            do = distill if whole else distill_step1
+            do(recipe, run, reuse=reuse, cache=job.suite.runs, progress=job.progress)
         return may
+
+
+def _without_step1(job: Work, cells: Sequence[Cell]) -> list[Cell]:
+    """A cell for each step 1 that is needed and not there."""
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        if {cell.student, cell.method} & _DO.keys() or not _missing(job, cell):
+            continue
+        key = step1_key(job.suite, cell)
+        if not _has_step1(run_folder(job.suite, cell)) and _maker(job.suite, key) is None:
+            found.setdefault(key, cell)
+    return list(found.values())
 
 
 def _tfidf(job: Work, cell: Cell, missing: Sequence[str], number: str) -> str:

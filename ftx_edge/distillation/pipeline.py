@@ -67,14 +67,7 @@ def distill(
     """
     if jobs < 1:
         raise UsageError(f"jobs must be at least 1, not {jobs}")
-    recipe.check()
-    run = Run(
-        recipe,
-        Path(out),
-        progress or Silent(),
-        reuse=Path(reuse) if reuse else None,
-        cache=Path(cache) if cache else None,
-    )
+    run = _opened(recipe, out, reuse, cache, progress)
     if jobs > 1 and run.accelerator.num_processes > 1:
         raise UsageError("several jobs and accelerate launch exclude each other: leave --jobs out")
     since = time.monotonic()
@@ -99,6 +92,36 @@ def distill(
         run.progress.note(f"another process ended early, and this one did its work: {process}")
     students = {stage.removeprefix("students/"): result for stage, result in done.items()}
     return DistillResult(run.layout.root, mplm, students, time.monotonic() - since)
+
+
+def distill_step1(
+    recipe: Recipe,
+    out: Path | str,
+    *,
+    reuse: Path | str | None = None,
+    cache: Path | str | None = None,
+    progress: Progress | None = None,
+) -> FitResult:
+    """The first step of ``distill`` alone, for that to go on from. Arguments and errors are those of it."""
+    run = _opened(recipe, out, reuse, cache, progress)
+    return _all(run, {"mplm": lambda: step1(run)})["mplm"]
+
+
+def _opened(
+    recipe: Recipe,
+    out: Path | str,
+    reuse: Path | str | None,
+    cache: Path | str | None,
+    progress: Progress | None,
+) -> Run:
+    recipe.check()
+    return Run(
+        recipe,
+        Path(out),
+        progress or Silent(),
+        reuse=Path(reuse) if reuse else None,
+        cache=Path(cache) if cache else None,
+    )
 
 
 def _all(run: Run, stages: Mapping[str, Callable[[], FitResult]]) -> dict[str, FitResult]:

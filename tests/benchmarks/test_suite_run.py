@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from ftx_edge import benchmark_accuracy
 from ftx_edge.benchmarks.suite_file import read_suite
 from ftx_edge.benchmarks.suite_keys import earlier_keys, recipe_of, run_folder, step1_key
+from ftx_edge.benchmarks.suite_report import chosen
 from ftx_edge.benchmarks.tables import MeasurementStore
 from ftx_edge.distillation import distill
 from ftx_edge.distillation.mplm_teacher import teacher_of_finished
@@ -166,6 +167,30 @@ def test_processes_share_the_cells(write, tmp_path):
     assert {c.state for c in report.cells} == {"done"}
     records = [r for r in MeasurementStore(report.records).read() if r.student and r.metric == "accuracy"]
     assert len(records) == len({r.subject for r in records}) == 2 * 2 * 2
+
+
+@pytest.mark.train
+def test_a_step_1_for_which_others_would_wait_is_made_first(write, cell_of, monkeypatch):
+    path, begun = write(), []
+
+    @contextmanager
+    def none_come(count, *_, **__):
+        begun.append((count, (run / "mplm").is_dir()))
+        yield []
+
+    monkeypatch.setattr("ftx_edge.benchmarks.suite_report.more_processes", none_come)
+    suite = read_suite(path)
+    run = run_folder(suite, cell_of(suite, method="naive", student="static", seed=0))
+    two = ["method=naive,student=static"]
+    assert {cell.seed for cell in chosen(suite, two)} == {0, 1}
+    benchmark_accuracy(path, only=two, jobs=2)  # one for each
+    assert begun == [(1, False)]
+    shutil.rmtree(suite.runs)
+    suite.out.unlink()
+    benchmark_accuracy(path, only=["method=naive,student=static|cnn,seed=0"], jobs=2)
+    assert begun == [(1, False), (1, True)]
+    benchmark_accuracy(path, only=["method=naive,student=static,seed=0"], jobs=2)  # done
+    assert len(begun) == 3
 
 
 @pytest.mark.train
