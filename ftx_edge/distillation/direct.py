@@ -19,6 +19,7 @@ from ftx_edge.distillation.precision import resolve_precision
 from ftx_edge.distillation.progress import Progress, Silent
 from ftx_edge.distillation.start import start_from_mplm
 from ftx_edge.distillation.student import mplm_tokenizer, new_student, student_tokenizer
+from ftx_edge.distillation.text_states import TextStates
 from ftx_edge.errors import DataError
 from ftx_edge.files import remove, sha256_of_text
 from ftx_edge.mplm.model import MultilingualModel, load_encoder
@@ -116,16 +117,11 @@ def _start(student: Student, tokenizer: Any, train: Labelled, recipe: Recipe, de
     mplm = MultilingualModel(
         load_encoder(recipe.mplm.name), labels=student.config.labels, tags=student.config.tags
     )
+    their_tokenizer = mplm_tokenizer(recipe.mplm)
     if recipe.student.init == "mplm-layers":
-        start_from_layers(student, tokenizer, mplm, mplm_tokenizer(recipe.mplm))
+        start_from_layers(student, tokenizer, mplm, their_tokenizer)
         return
-    start_from_mplm(
-        student,
-        tokenizer,
-        mplm,
-        mplm_tokenizer(recipe.mplm),
-        train.texts,
-        train.words if student.config.tags else None,
-        device=device,
-        precision=resolve_precision(recipe.precision, device),
-    )
+    words = train.words if student.config.tags else None
+    precision = resolve_precision(recipe.precision, device)
+    states = TextStates(mplm, their_tokenizer, train.texts, words, device=device, precision=precision)
+    start_from_mplm(student, tokenizer, their_tokenizer, states)

@@ -14,18 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ftx_edge.distillation.start import states_over
-from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer
-from ftx_edge.soft_labels import WordSpans
+from ftx_edge.distillation.text_states import TextStates
 from ftx_edge.students.model import Outputs, Student
 from ftx_edge.tokenization import Encoded
 
 SIZE = 128
 """Directions that are kept."""
-SAMPLE = 50_000
-"""States from which the directions are taken, at most."""
-ROWS = 65_536
-"""States that are projected at once."""
+SAMPLE = 4096
+"""Texts from which the directions are taken, about."""
 
 
 class Hinted(nn.Module):
@@ -51,46 +47,36 @@ class Hinted(nn.Module):
 
 
 def hints_of(
-    mplm: MultilingualModel,
-    tokenizer: MultilingualTokenizer,
-    texts: Sequence[str],
-    words: Sequence[WordSpans] | None,
-    encoded: Encoded,
-    *,
-    device: torch.device,
-    precision: str,
+    states: TextStates, encoded: Encoded, rows: Sequence[int]
 ) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     """What the mPLM's states are at a student's subwords.
 
     Args:
-        mplm: the teacher of step 2.
-        tokenizer: its tokenizer.
-        texts: N of them.
-        words: their words, where the mPLM is shown words.
-        encoded: the texts in the student's subwords.
-        device: where the mPLM computes.
-        precision: at which.
+        states: of the teacher of step 2.
+        encoded: texts in the student's subwords.
+        rows: which texts of ``states`` they are.
 
     Returns:
-        float16 (M, D), D at most ``SIZE``, with the mean 0 and, over all columns, the variance 1: a loss of 1
-        is that of the mean. float32 (M,): 1, or 0 for a subword that stands over nothing that the mPLM read.
+        float16 (M, D), D at most ``SIZE``, with the mean 0 and, over all columns, the variance 1 where they
+        stand at the mPLM's own pieces: a loss of 1 is that of the mean. float32 (M,): 1, or 0 for a subword
+        that stands over nothing that the mPLM read.
     """
-    hidden: int = mplm.encoder.config.hidden_size  # type: ignore[union-attr, assignment]
-    states = np.zeros((len(encoded.ids), hidden), dtype=np.float16)
-    told = np.zeros(len(encoded.ids), dtype=np.bool_)
-    theirs = tokenizer.encode(texts, words)
-    for row, real, means in states_over(mplm, theirs, encoded, device=device, precision=precision):
-        own = slice(int(encoded.splits[row]), int(encoded.splits[row + 1]))
+    mean, directions = _directions(states, rows)
+    hints = np.zeros((len(encoded.ids), directions.shape[1]), dtype=np.float16)
+    told = np.zeros(len(encoded.ids), dtype=np.float32)
+    for place, real, means in states.over(encoded, rows):
+        own = slice(int(encoded.splits[place]), int(encoded.splits[place + 1]))
         told[own] = real
-        states[own][real] = means
-    rows = np.flatnonzero(told)
-    sample = states[rows[:: max(1, len(rows) // SAMPLE)]].astype(np.float64)
-    mean, size = sample.mean(axis=0), min(SIZE, hidden)
-    moved = sample - mean
+        hints[own][real] = (means - mean) @ directions
+    return hints, told
+
+
+def _directions(states: TextStates, rows: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The mean (H,) of states over text, and the directions (H, D) in which they differ most."""
+    chosen = rows[:: max(1, len(rows) // SAMPLE)]
+    sample = np.concatenate([own[offsets[:, 1] > offsets[:, 0]] for _, offsets, own in states.of(chosen)])
+    mean, size = sample.mean(axis=0), min(SIZE, states.size)
+    moved = sample.astype(np.float64) - mean
     variances, directions = np.linalg.eigh(moved.T @ moved / max(len(moved), 1))
     directions = directions[:, ::-1][:, :size] / np.sqrt(max(variances[-size:].mean(), 1e-12))
-    hints = np.zeros((len(states), size), dtype=np.float16)
-    for at in range(0, len(rows), ROWS):
-        chosen = rows[at : at + ROWS]
-        hints[chosen] = (states[chosen] - mean) @ directions
-    return hints, told.astype(np.float32)
+    return mean, directions.astype(np.float32)

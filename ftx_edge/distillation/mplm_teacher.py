@@ -11,6 +11,7 @@ from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.ensemble import averaged_by_head
 from ftx_edge.distillation.inputs import SOURCE_LANGUAGE
 from ftx_edge.distillation.run import Run
+from ftx_edge.distillation.text_states import StatesTeacher, TextStates
 from ftx_edge.mplm.model import load_mplm
 from ftx_edge.mplm.states import MeanStates, read_shift, save_center
 from ftx_edge.recipe import Recipe
@@ -23,17 +24,27 @@ MOST_CENTERED = 2000
 """Texts of a language whose mean state is taken."""
 
 
-def teacher_of(run: Run, corpus: Corpus, stage: str) -> Teacher:
-    """The mPLM after a stage of step 1, moved to the language of ``corpus`` where the recipe says so."""
+def teacher_of(run: Run, corpus: Corpus, stage: str, states: TextStates | None = None) -> Teacher:
+    """The mPLM after a stage of step 1, moved to the language of ``corpus`` where the recipe says so.
+
+    Args:
+        run: whose mPLM it is.
+        corpus: whose mean state is the language's.
+        stage: of step 1.
+        states: of that mPLM, if they are kept of the texts that it will be asked of.
+    """
     shift = (
         _shift(run, corpus, run.layout.mplm_of(stage), stage) if _moves(run.recipe, corpus, stage) else None
     )
-    return _opened(run, run.layout.mplm_of(stage), shift, _kept(run, stage))
+    return _opened(run, run.layout.mplm_of(stage), shift, _kept(run, stage), states)
 
 
-def teacher_of_students(run: Run, corpus: Corpus) -> Teacher:
-    """The mPLM of this run, averaged with those of the runs that ``ensemble.mplms`` names."""
-    teachers = [("this run's mPLM", teacher_of(run, corpus, "mplm"))]
+def teacher_of_students(run: Run, corpus: Corpus, states: TextStates | None = None) -> Teacher:
+    """The mPLM of this run, averaged with those of the runs that ``ensemble.mplms`` names.
+
+    ``states`` as in ``teacher_of``.
+    """
+    teachers = [("this run's mPLM", teacher_of(run, corpus, "mplm", states))]
     for number, folder in enumerate(run.recipe.ensemble.mplms, start=1):
         other, shift = RunLayout(Path(folder)), None
         if _moves(Recipe.read(other.recipe), corpus, "mplm"):
@@ -58,7 +69,13 @@ def teacher_of_finished(folder: Path, lang: str, *, device: torch.device) -> Tea
     return averaged_by_head(teachers, alignment=recipe.alignment)
 
 
-def _opened(run: Run, folder: Path, shift: Tensor | None, kept: Path | None = None) -> Teacher:
+def _opened(
+    run: Run,
+    folder: Path,
+    shift: Tensor | None,
+    kept: Path | None = None,
+    states: TextStates | None = None,
+) -> Teacher:
     teacher = mplm_teacher(
         folder,
         device=run.device,
@@ -67,7 +84,7 @@ def _opened(run: Run, folder: Path, shift: Tensor | None, kept: Path | None = No
         shift=shift,
         kept=kept,
     )
-    return CheckedTeacher(teacher, "mPLM")
+    return CheckedTeacher(teacher if states is None else StatesTeacher(teacher, states), "mPLM")
 
 
 def _kept(run: Run, stage: str) -> Path | None:

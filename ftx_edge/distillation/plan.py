@@ -84,7 +84,7 @@ def plan(recipe: Recipe, out: Path | str | None = None) -> Plan:
     for name, step, count, mixed in _step1_stages(recipe):
         settings = replace(step, epochs=0.0) if recipe.trains_heads_alone(name) else step
         stages.append(_stage(name, settings, english * count + (targets if mixed else ()), mplm_size, speed))
-    passes = 1 + len(recipe.ensemble.mplms) + (inputs.tagging and recipe.step2.hint_weight > 0)
+    passes = 1 + len(recipe.ensemble.mplms)
     for lang, corpus in inputs.targets.items():
         train = corpus.train
         whole, part = divmod(recipe.augment.share, 1)

@@ -8,7 +8,7 @@ single tokens out of context). It works for any pair of tokenizers, since both s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from ftx_edge.arrays import read_arrays, write_arrays
-from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer, piece_embeddings
-from ftx_edge.mplm.space import last_states
-from ftx_edge.soft_labels import WordSpans
+from ftx_edge.distillation.text_states import TextStates
+from ftx_edge.mplm.model import MultilingualTokenizer, piece_embeddings
 from ftx_edge.students.model import Student
 from ftx_edge.tokenization import SPECIAL_TOKENS, Encoded, encode
 
@@ -31,13 +30,10 @@ ENOUGH = 4
 def start_from_mplm(
     student: Student,
     tokenizer: Tokenizer,
-    mplm: MultilingualModel,
     mplm_tokenizer: MultilingualTokenizer,
-    texts: Sequence[str],
-    words: Sequence[WordSpans] | None,
+    states: TextStates,
     *,
-    device: torch.device,
-    precision: str,
+    rows: Sequence[int] | None = None,
     kept: Path | None = None,
 ) -> int:
     """Set the student's embeddings; special tokens keep their random ones.
@@ -45,12 +41,9 @@ def start_from_mplm(
     Args:
         student: of any architecture; changed in place.
         tokenizer: the student's.
-        mplm: the teacher of step 2.
-        mplm_tokenizer: its tokenizer.
-        texts: unlabelled training text of the language.
-        words: its words, where the mPLM is shown words.
-        device: where the mPLM computes.
-        precision: at which.
+        mplm_tokenizer: that of the teacher of step 2.
+        states: the teacher's, over unlabelled text of the language.
+        rows: which of the texts are read; all by default.
         kept: file with the vectors of the pieces, which students of other architectures share; written
             where it is not there. Its name must stand for all of the above.
 
@@ -60,9 +53,7 @@ def start_from_mplm(
     """
     arrays = read_arrays(kept) if kept else None
     if arrays is None:
-        vectors, counts = piece_vectors(
-            tokenizer, mplm, mplm_tokenizer, texts, words, device=device, precision=precision
-        )
+        vectors, counts = piece_vectors(tokenizer, states, rows)
         if kept:
             write_arrays(kept, {"vectors": vectors, "counts": counts})
     else:
@@ -76,7 +67,7 @@ def start_from_mplm(
     projected = project(vectors[found], counts[found], size=weight.shape[1], scale=scale)
     new = weight.detach().cpu().numpy().copy()
     new[found, : projected.shape[1]] = projected
-    static = piece_embeddings(mplm.encoder)
+    static = piece_embeddings(states.mplm.encoder)
     names = tokenizer.get_vocab()
     known = {names[piece]: row for piece, row in mplm_tokenizer.backend.get_vocab().items() if piece in names}
     seen = [piece for piece in found if piece in known]
@@ -94,14 +85,7 @@ def start_from_mplm(
 
 
 def piece_vectors(
-    tokenizer: Tokenizer,
-    mplm: MultilingualModel,
-    mplm_tokenizer: MultilingualTokenizer,
-    texts: Sequence[str],
-    words: Sequence[WordSpans] | None,
-    *,
-    device: torch.device,
-    precision: str,
+    tokenizer: Tokenizer, states: TextStates, rows: Sequence[int] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """For each piece of ``tokenizer`` the mean of the states that stand over its characters.
 
@@ -111,47 +95,18 @@ def piece_vectors(
         vectors float32 (V, H), zero where there is none; counts int64 (V,), occurrences in all texts of those
         that had a state.
     """
-    ours, vocab_size = encode(tokenizer, texts), tokenizer.get_vocab_size()
-    rows = _telling(ours, vocab_size)
-    telling = [texts[row] for row in rows]
-    read = encode(tokenizer, telling)
-    theirs = mplm_tokenizer.encode(telling, words and [words[row] for row in rows])
-    hidden: int = mplm.encoder.config.hidden_size  # type: ignore[union-attr, assignment]
-    sums = np.zeros((vocab_size, hidden), dtype=np.float32)
+    rows = range(len(states)) if rows is None else rows
+    ours, vocab_size = encode(tokenizer, [states.texts[row] for row in rows]), tokenizer.get_vocab_size()
+    telling = [rows[place] for place in _telling(ours, vocab_size)]
+    read = encode(tokenizer, [states.texts[row] for row in telling])
+    sums = np.zeros((vocab_size, states.size), dtype=np.float32)
     counts = np.zeros(vocab_size, dtype=np.int64)
-    for row, real, means in states_over(mplm, theirs, read, device=device, precision=precision):
-        ids = read.ids[read.splits[row] : read.splits[row + 1]][real]
+    for place, real, means in states.over(read, telling):
+        ids = read.ids[read.splits[place] : read.splits[place + 1]][real]
         np.add.at(sums, ids, means)
         np.add.at(counts, ids, 1)
     vectors = (sums / counts.clip(1)[:, None]).astype(np.float32)
     return vectors, np.where(counts > 0, np.bincount(ours.ids, minlength=vocab_size), 0)
-
-
-def states_over(
-    mplm: MultilingualModel, theirs: Encoded, ours: Encoded, *, device: torch.device, precision: str
-) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.float32]]]:
-    """The mPLM's states over other pieces of the same texts, in no order of the texts.
-
-    Args:
-        mplm: on any device; it is moved.
-        theirs: the texts in its pieces.
-        ours: the same in others.
-        device: where to compute.
-        precision: at which.
-
-    Yields:
-        Of each text its row; bool (T,), which of our pieces stand over characters that the mPLM read; for
-        these R pieces the mean states over their characters, float32 (R, H).
-    """
-    encoder = mplm.to(device).eval().encoder
-    for rows, states, _ in last_states(encoder, theirs, device=device, precision=precision):
-        values = states.cpu().numpy()
-        for i, row in enumerate(rows.tolist()):
-            other = theirs.offsets[theirs.splits[row] : theirs.splits[row + 1]]
-            shares = overlap(ours.offsets[ours.splits[row] : ours.splits[row + 1]], other)
-            covered = shares.sum(axis=1)
-            real = covered > 0
-            yield row, real, shares[real] / covered[real, None] @ values[i, : len(other)]
 
 
 def _telling(encoded: Encoded, vocab_size: int) -> list[int]:
@@ -164,13 +119,6 @@ def _telling(encoded: Encoded, vocab_size: int) -> list[int]:
             times[pieces] += 1
             telling.append(row)
     return telling
-
-
-def overlap(one: NDArray[np.integer], two: NDArray[np.integer]) -> NDArray[np.float32]:
-    """(A, B): how many characters each stretch of ``one`` (A, 2) shares with each of ``two`` (B, 2)."""
-    starts = np.maximum(one[:, None, 0], two[None, :, 0])
-    ends = np.minimum(one[:, None, 1], two[None, :, 1])
-    return np.maximum(ends - starts, 0).astype(np.float32)
 
 
 def project(

@@ -24,6 +24,7 @@ from ftx_edge.distillation.run import Run
 from ftx_edge.distillation.start import start_from_mplm
 from ftx_edge.distillation.step1 import mixture
 from ftx_edge.distillation.student import new_student, student_tokenizer
+from ftx_edge.distillation.text_states import TextStates
 from ftx_edge.files import sha256_of, sha256_of_text
 from ftx_edge.mplm.model import piece_embeddings
 from ftx_edge.runs import write_held_out
@@ -38,8 +39,9 @@ def step2(run: Run, corpus: Corpus) -> FitResult:
     """Distil a student of the language of ``corpus``, and write it."""
     stage = f"students/{corpus.lang}"
     training = _augmented(run, corpus) if run.recipe.augment.share else corpus
-    teacher = _teacher(run, corpus, training)
     english = _english(run, corpus)
+    states = _states(run, _with(training, english)) if run.tagging and run.recipe.step2.hint_weight else None
+    teacher = _teacher(run, corpus, training, states)
     # The words that `replace` brings in are there to be known.
     read = _with(training if "replace" in run.recipe.augment.methods else corpus, english)
     own = len(corpus.train)
@@ -50,15 +52,16 @@ def step2(run: Run, corpus: Corpus) -> FitResult:
         words=read.train_words,
         own=own if len(read.train) > own else None,
     )
-    student = _untrained(run, read, tokenizer, teacher)
+    student = _untrained(run, read, tokenizer, teacher, states)
     train, held_out = _sets(
-        run, training, english, tokenizer, teacher, word_starts=student.config.word_starts
+        run, training, english, tokenizer, teacher, states, word_starts=student.config.word_starts
     )
     learner: nn.Module = student
-    if student.tag_head is not None and run.recipe.step2.hint_weight:
-        train = _hinted(run, train, _with(training, english))
-        assert train.hints is not None
-        learner = Hinted(student, train.hints.shape[1], seed=run.recipe.seed)
+    if states is not None:
+        hints, weights = hints_of(states, train.encoded, range(len(train)))
+        train = replace(train, hints=hints, hint_weights=weights)
+        learner = Hinted(student, hints.shape[1], seed=run.recipe.seed)
+        states.forget()
     result = run.fit(
         learner,
         train,
@@ -84,9 +87,21 @@ def step2(run: Run, corpus: Corpus) -> FitResult:
     return result
 
 
-def _teacher(run: Run, corpus: Corpus, training: Corpus) -> Teacher:
+def _states(run: Run, corpus: Corpus) -> TextStates:
+    """Of the mPLM that step 1 left, over the training text and, after it, what students are selected on."""
+    texts, words = corpus.train + corpus.held_out, None
+    if corpus.train_words is not None and corpus.held_out_words is not None:
+        words = corpus.train_words + corpus.held_out_words
+    states = TextStates(*run.distilled, texts, words, device=run.device, precision=run.precision)
+    run.progress.start(f"states of the mPLM, {corpus.lang}", len(texts))
+    states.keep(lambda done: run.progress.update(done, {}))
+    run.progress.finish(f"{len(texts)} utterances")
+    return states
+
+
+def _teacher(run: Run, corpus: Corpus, training: Corpus, states: TextStates | None) -> Teacher:
     """The mPLM, centred on the text as it was given; or its mixture with the neighbours of all text."""
-    mplm = teacher_of_students(run, corpus)
+    mplm = teacher_of_students(run, corpus, states)
     return mixture(run, training, mplm, run.labelled_source) if run.recipe.balance.students else mplm
 
 
@@ -116,36 +131,37 @@ def _with(corpus: Corpus, english: Corpus) -> Corpus:
     return replace(corpus, train=corpus.train + english.train, train_words=words)
 
 
-def _untrained(run: Run, corpus: Corpus, tokenizer: Tokenizer, teacher: Teacher) -> Student:
+def _untrained(
+    run: Run, corpus: Corpus, tokenizer: Tokenizer, teacher: Teacher, states: TextStates | None
+) -> Student:
     student = new_student(run.recipe, tokenizer, lang=corpus.lang, labels=teacher.labels, tags=teacher.tags)
     if run.recipe.student.init == "mplm-layers":
         count = start_from_layers(student, tokenizer, *run.distilled)
         pieces = f"{count} of {tokenizer.get_vocab_size()} pieces"
         run.progress.note(f"{corpus.lang}: {student.config.layers} layers and {pieces} from the mPLM")
     elif run.recipe.student.init != "random":
-        _start(run, student, tokenizer, corpus)
+        _start(run, student, tokenizer, corpus, states)
     return student
 
 
-def _start(run: Run, student: Student, tokenizer: Tokenizer, corpus: Corpus) -> None:
+def _start(
+    run: Run, student: Student, tokenizer: Tokenizer, corpus: Corpus, states: TextStates | None
+) -> None:
     """Embeddings from the mPLM that step 1 left, over the training text."""
     model, mplm_tokenizer = run.distilled
     words = corpus.train_words if run.tagging else None
     encoder = sha256_of(run.layout.mplm / "model.safetensors")
-    parts = (encoder, tokenizer.to_str(), run.precision, str(words), *corpus.train)
+    rows = None if states is None else states.rows(corpus.train, words)
+    kept_as = run.precision if rows is None else f"{run.precision}, kept"
+    parts = (encoder, tokenizer.to_str(), kept_as, str(words), *corpus.train)
     folder = run.shared if run.recipe.trains_heads_alone("mplm") else run.layout.cache
+    if states is None or rows is None:
+        states = TextStates(
+            model, mplm_tokenizer, corpus.train, words, device=run.device, precision=run.precision
+        )
     run.progress.start(f"embeddings from the mPLM, {corpus.lang}", len(corpus.train))
-    count = start_from_mplm(
-        student,
-        tokenizer,
-        model,
-        mplm_tokenizer,
-        corpus.train,
-        words,
-        device=run.device,
-        precision=run.precision,
-        kept=folder / f"pieces-{sha256_of_text(*parts)[:24]}.safetensors",
-    )
+    kept = folder / f"pieces-{sha256_of_text(*parts)[:24]}.safetensors"
+    count = start_from_mplm(student, tokenizer, mplm_tokenizer, states, rows=rows, kept=kept)
     run.progress.finish(f"{count} of {tokenizer.get_vocab_size()} pieces occur in the text")
 
 
@@ -155,6 +171,7 @@ def _sets(
     english: Corpus,
     tokenizer: Tokenizer,
     teacher: Teacher,
+    states: TextStates | None,
     *,
     word_starts: bool,
 ) -> tuple[TrainingSet, TrainingSet]:
@@ -167,27 +184,10 @@ def _sets(
     train, held_out = (encoded(part) for part in run.labelled(corpus, teacher, mixed=mixed))
     if not english.train:
         return train, held_out
-    english_teacher = teacher_of_students(run, english)
+    english_teacher = teacher_of_students(run, english, states)
     part = run.labelled_texts(english.lang, english.train, english.train_words, english_teacher)
     # Under one name, so that every text weighs the same, whatever its language.
     return join_sets([(corpus.lang, train), (corpus.lang, encoded(part))]), held_out
-
-
-def _hinted(run: Run, train: TrainingSet, corpus: Corpus) -> TrainingSet:
-    """With the states of the mPLM that step 1 left, at the subwords of all texts that the student reads."""
-    mplm, tokenizer = run.distilled
-    run.progress.start(f"hints, {corpus.lang}", len(corpus.train))
-    hints, weights = hints_of(
-        mplm,
-        tokenizer,
-        corpus.train,
-        corpus.train_words if run.tagging else None,
-        train.encoded,
-        device=run.device,
-        precision=run.precision,
-    )
-    run.progress.finish(f"{int(weights.sum()):,} of {len(weights):,} subwords")
-    return replace(train, hints=hints, hint_weights=weights)
 
 
 def _augmented(run: Run, corpus: Corpus) -> Corpus:

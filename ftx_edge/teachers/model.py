@@ -63,7 +63,12 @@ class ModelTeacher:
         if not self.tags:
             words = None
         encoded = self.encode(texts, words)
-        said = self._distributions(encoded)
+        return self.said(texts, words, encoded, self._distributions(encoded))
+
+    def said(
+        self, texts: Sequence[str], words: Sequence[WordSpans] | None, encoded: Encoded, said: Distributions
+    ) -> Said:
+        """The same, of distributions that are known; ``encoded`` are the texts in the model's subwords."""
         if words is None or said.tags is None:
             return Said(said.labels, None)
         return Said(said.labels, self._units(texts, words, encoded, said.tags, said.words))

@@ -184,7 +184,7 @@ def test_step_2_learns_the_mean_of_the_mplms(recipe, world, two_seeds, tmp_path)
     other = mplm_teacher(two_seeds[1] / "mplm", device=torch.device("cpu"), shift=read_shift(*centers))
     said = [t.ask(texts).labels for t in (open_teacher(f"run:{run}#mplm@pt"), other)]
     assert np.abs(said[0] - said[1]).max() > 1e-2
-    np.testing.assert_allclose(kept(run, "labels")[-1], (said[0] + said[1]) / 2, atol=1e-5)
+    np.testing.assert_allclose(kept(run, "labels")[-1], (said[0] + said[1]) / 2, atol=1e-3)  # of float16
     finished = teacher_of_finished(run, "pt", device=torch.device("cpu"))
     np.testing.assert_allclose(finished.ask(texts).labels, (said[0] + said[1]) / 2, atol=1e-5)
     assert kept(run, "tags")[-1].shape[1] == 3

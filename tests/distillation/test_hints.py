@@ -13,6 +13,7 @@ from ftx_edge.batches import Batch
 from ftx_edge.distillation import distill
 from ftx_edge.distillation.hints import SIZE, Hinted, hints_of
 from ftx_edge.distillation.losses import distillation_loss
+from ftx_edge.distillation.text_states import TextStates
 from ftx_edge.errors import UsageError
 from ftx_edge.mplm.model import MultilingualModel, load_encoder, load_tokenizer
 from ftx_edge.mplm.states import states_of
@@ -41,7 +42,7 @@ def texts(world):
 
 
 def hints(mplm, texts, encoded):
-    return hints_of(*mplm, texts, None, encoded, device=CPU, precision="fp32")
+    return hints_of(TextStates(*mplm, texts, None, device=CPU, precision="fp32"), encoded, range(len(texts)))
 
 
 def test_over_the_same_pieces_they_are_a_linear_map_of_the_states(mplm, texts):

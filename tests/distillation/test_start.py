@@ -12,8 +12,9 @@ pytest.importorskip("torch")
 import torch
 from tokenizers import Tokenizer
 
-from ftx_edge.distillation import distill, start
-from ftx_edge.distillation.start import overlap, piece_vectors, project, start_from_mplm
+from ftx_edge.distillation import distill, start, text_states
+from ftx_edge.distillation.start import piece_vectors, project, start_from_mplm
+from ftx_edge.distillation.text_states import TextStates, overlap
 from ftx_edge.mplm.model import MultilingualModel, load_encoder, load_tokenizer
 from ftx_edge.students import ARCHITECTURES, StudentConfig, build_student
 from ftx_edge.tokenization import encode, train_tokenizer
@@ -55,6 +56,10 @@ def mplm(tiny_world):
     return model, load_tokenizer(str(tiny_world.mplm))
 
 
+def states_of(mplm, texts):
+    return TextStates(*mplm, texts, None, device=CPU, precision="fp32")
+
+
 @pytest.fixture(scope="module")
 def texts(tiny_world):
     return tiny_world.target.read_text(encoding="utf-8").splitlines()
@@ -64,11 +69,11 @@ def texts(tiny_world):
 def test_a_piece_gets_the_mean_of_the_states_over_its_characters(mplm, texts):
     model, tokenizer = mplm
     own = train_tokenizer(texts, lang="pt", vocab_size=90)
-    _, counts = piece_vectors(own, model, tokenizer, texts, None, device=CPU, precision="fp32")
+    _, counts = piece_vectors(own, states_of(mplm, texts))
     ids = encode(own, texts).ids
     np.testing.assert_array_equal(counts[3:], np.bincount(ids, minlength=len(counts))[3:])
     assert counts[:3].sum() == 0
-    (one,) = piece_vectors(own, model, tokenizer, texts[:1], None, device=CPU, precision="fp32")[:1]
+    (one,) = piece_vectors(own, states_of(mplm, texts[:1]))[:1]
     encoded = encode(own, texts[:1])
     theirs = tokenizer.encode(texts[:1])
     with torch.inference_mode():
@@ -85,11 +90,10 @@ def test_a_piece_gets_the_mean_of_the_states_over_its_characters(mplm, texts):
 @pytest.mark.train
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_starts_with_projected_embeddings(mplm, texts, architecture):
-    model, tokenizer = mplm
     own = train_tokenizer(texts, lang="pt", vocab_size=90)
     config = StudentConfig(architecture, own.get_vocab_size(), ("a", "b"), embedding_size=16, heads=2)
     student, plain = build_student(config), build_student(config)
-    found = start_from_mplm(student, own, model, tokenizer, texts, None, device=CPU, precision="fp32")
+    found = start_from_mplm(student, own, mplm[1], states_of(mplm, texts))
     assert 10 < found <= own.get_vocab_size() - 3
     new, old = student.embedding.weight.detach(), plain.embedding.weight.detach()
     assert torch.equal(new[:3], old[:3])
@@ -99,19 +103,15 @@ def test_every_architecture_starts_with_projected_embeddings(mplm, texts, archit
 
 @pytest.mark.train
 def test_texts_of_pieces_that_were_read_often_enough_are_counted_alone(mplm, texts, monkeypatch):
-    model, tokenizer = mplm
     own = train_tokenizer(texts, lang="pt", vocab_size=90)
-    read, last_states = [], start.last_states
+    read, last_states = [], text_states.last_states
 
     def recorded(encoder, encoded, **settings):
         read.append(len(encoded))
         return last_states(encoder, encoded, **settings)
 
-    monkeypatch.setattr(start, "last_states", recorded)
-    once, many = (
-        piece_vectors(own, model, tokenizer, texts[:1] * times, None, device=CPU, precision="fp32")
-        for times in (1, 50)
-    )
+    monkeypatch.setattr(text_states, "last_states", recorded)
+    once, many = (piece_vectors(own, states_of(mplm, texts[:1] * times)) for times in (1, 50))
     assert read == [1, start.ENOUGH]
     np.testing.assert_allclose(many[0], once[0], atol=1e-5)
     np.testing.assert_array_equal(many[1], 50 * once[1])
@@ -119,13 +119,12 @@ def test_texts_of_pieces_that_were_read_often_enough_are_counted_alone(mplm, tex
 
 @pytest.mark.train
 def test_the_vectors_of_pieces_are_computed_once(mplm, texts, tmp_path, monkeypatch):
-    model, tokenizer = mplm
     own = train_tokenizer(texts, lang="pt", vocab_size=90)
     kept = tmp_path / "cache" / "pieces.safetensors"
 
     def started():
         student = build_student(StudentConfig("cnn", own.get_vocab_size(), ("a", "b"), embedding_size=16))
-        start_from_mplm(student, own, model, tokenizer, texts, None, device=CPU, precision="fp32", kept=kept)
+        start_from_mplm(student, own, mplm[1], states_of(mplm, texts), kept=kept)
         return student.embedding.weight.detach()[3:]
 
     first = started()

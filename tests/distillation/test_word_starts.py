@@ -61,7 +61,7 @@ def test_the_loss_counts_what_stands_over_text():
 @pytest.mark.parametrize("english", [0.0, 1.0])
 def test_students_learn_it(distilled, english):
     layout = distilled(
-        "tagging", **{"step2.epochs": 30, "student.vocab_size": 28, "augment.english": english}
+        "tagging", **{"step2.epochs": 60, "student.vocab_size": 28, "augment.english": english}
     )
     words = [segmenter("zh")(text) for text in TEXTS]
     tags = open_teacher(f"run:{layout.root}#zh", tagging=True).ask(TEXTS, words).tags
