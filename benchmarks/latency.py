@@ -241,7 +241,7 @@ def _take_turns(
             baseline.ask([text])
     watch = _Stopwatch()
     if progress:
-        progress.start("latency", total=rounds * len(texts))
+        progress.start("latency", total=rounds * len(texts), unit="calls")
     with _no_garbage_collection():
         for turn in range(rounds):
             for index, text in enumerate(texts):
@@ -261,7 +261,7 @@ def _take_turns(
                 if progress and index % 10 == 9:
                     progress.update(turn * len(texts) + index + 1, {})
     if progress:
-        progress.finish(f"{len(texts)} texts")
+        progress.finish(f"{len(texts):,} texts")
     watch.add_up("translation", "source_model_pass", "translate_test")
     return watch
 

@@ -55,12 +55,12 @@ class Plain:
         self._stream, self._every, self._clock = stream, every, clock
         self._stage, self._total, self._first, self._began, self._told = "", 0, 0, 0.0, 0.0
 
-    def start(self, stage: str, total: int, done: int = 0) -> None:
-        """A stage of ``total`` steps begins, ``done`` of them before this process."""
+    def start(self, stage: str, total: int, done: int = 0, unit: str = "steps") -> None:
+        """A stage of ``total`` steps (or ``unit``) begins, ``done`` of them before this process."""
         self._stage, self._total, self._first = stage, total, done
         self._began = self._told = self._clock()
-        goes_on = f", going on after step {done:,}" if done else ""
-        self.note(f"{stage}: {total:,} steps{goes_on}" if total else f"{stage} ...")
+        goes_on = f", going on after {done:,}" if done else ""
+        self.note(f"{stage}: {total:,} {unit}{goes_on}" if total else f"{stage} ...")
 
     def update(self, done: int, figures: Mapping[str, float]) -> None:
         """``done`` steps lie behind; says so if the last line is old enough."""
@@ -90,8 +90,8 @@ class Live:
         self._task: TaskID | None = None
         self._stage, self._began = "", 0.0
 
-    def start(self, stage: str, total: int, done: int = 0) -> None:
-        """A stage of ``total`` steps begins, ``done`` of them before this process."""
+    def start(self, stage: str, total: int, done: int = 0, unit: str = "steps") -> None:
+        """A stage of ``total`` steps (or ``unit``) begins, ``done`` of them before this process."""
         self._close()
         self._stage, self._began = stage, time.monotonic()
         self._task = self._bars.add_task(stage, total=total or None, completed=done, figures="")

@@ -161,7 +161,7 @@ def evaluate(
         **_span_figures(answers, other, utterances, language),
     )
     if progress:
-        progress.finish(f"{len(utterances)} utterances")
+        progress.finish(f"{len(utterances):,} utterances")
     return evaluation
 
 

@@ -9,8 +9,8 @@ from typing import Protocol
 class Progress(Protocol):
     """Told of every stage in turn; all figures are plain floats."""
 
-    def start(self, stage: str, total: int, done: int = 0) -> None:
-        """A stage of ``total`` steps begins, ``done`` of them before this process."""
+    def start(self, stage: str, total: int, done: int = 0, unit: str = "steps") -> None:
+        """A stage of ``total`` steps (or ``unit``) begins, ``done`` of them before this process."""
 
     def update(self, done: int, figures: Mapping[str, float]) -> None:
         """``done`` steps lie behind; ``figures`` such as loss, agreement, utterances_per_second."""
@@ -25,7 +25,7 @@ class Progress(Protocol):
 class Silent:
     """Says nothing."""
 
-    def start(self, stage: str, total: int, done: int = 0) -> None: ...
+    def start(self, stage: str, total: int, done: int = 0, unit: str = "steps") -> None: ...
 
     def update(self, done: int, figures: Mapping[str, float]) -> None: ...
 

@@ -162,14 +162,14 @@ class Run:
     ) -> Labelled:
         """Those texts with the teacher's distributions, from the cache if there; ``mixed``: as above."""
         stage = "neighbours and soft labels" if mixed else "soft labels"
-        self.progress.start(f"{stage}, {lang}", 0 if mixed else len(texts))
+        self.progress.start(f"{stage}, {lang}", 0 if mixed else len(texts), unit="utterances")
 
         def told(done: int) -> None:
             self.progress.update(done, {})
 
         with self.processes.main_process_first():
             labels, tags = self._cache.said(teacher, texts, words, None if mixed else told)
-        self.progress.finish(f"{len(texts)} utterances")
+        self.progress.finish(f"{len(texts):,} utterances")
         return Labelled(lang, texts, words, labels, tags)
 
     def training_set(self, part: Labelled, encode_texts: Encode, *, word_starts: bool = False) -> TrainingSet:

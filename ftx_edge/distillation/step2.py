@@ -93,9 +93,9 @@ def _states(run: Run, corpus: Corpus) -> TextStates:
     if corpus.train_words is not None and corpus.held_out_words is not None:
         words = corpus.train_words + corpus.held_out_words
     states = TextStates(*run.distilled, texts, words, device=run.device, precision=run.precision)
-    run.progress.start(f"states of the mPLM, {corpus.lang}", len(texts))
+    run.progress.start(f"states of the mPLM, {corpus.lang}", len(texts), unit="utterances")
     states.keep(lambda done: run.progress.update(done, {}))
-    run.progress.finish(f"{len(texts)} utterances")
+    run.progress.finish(f"{len(texts):,} utterances")
     return states
 
 
@@ -159,10 +159,10 @@ def _start(
         states = TextStates(
             model, mplm_tokenizer, corpus.train, words, device=run.device, precision=run.precision
         )
-    run.progress.start(f"embeddings from the mPLM, {corpus.lang}", len(corpus.train))
+    run.progress.start(f"embeddings from the mPLM, {corpus.lang}", 0)
     kept = folder / f"pieces-{sha256_of_text(*parts)[:24]}.safetensors"
     count = start_from_mplm(student, tokenizer, mplm_tokenizer, states, rows=rows, kept=kept)
-    run.progress.finish(f"{count} of {tokenizer.get_vocab_size()} pieces occur in the text")
+    run.progress.finish(f"{count:,} of {tokenizer.get_vocab_size():,} pieces occur in the text")
 
 
 def _sets(

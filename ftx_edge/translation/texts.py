@@ -55,7 +55,7 @@ def translate_texts(
     }
     missing = sorted((text for text in different if text not in done), key=len, reverse=True)
     if progress:
-        progress.start(f"translate ({translator.name})", total=len(different), done=len(done))
+        progress.start(f"translate ({translator.name})", total=len(different), done=len(done), unit="texts")
     for start in range(0, len(missing), batch_size):
         batch = _translate_batch(missing[start : start + batch_size], translator)
         if cache:

@@ -28,11 +28,18 @@ def test_a_log_has_a_line_at_both_ends_and_now_and_then_between():
         shown.update(step, {"loss": 1 / step, "agreement": 0.5, "utterances_per_second": 1234.5})
     shown.finish("KL 0.02")
     assert stream.getvalue().splitlines() == [
-        "step 1: 100 steps, going on after step 20",
+        "step 1: 100 steps, going on after 20",
         "step 1: 60/100  loss 0.01667  agreement 50.0 %  1,234/s  10 s left",
         "step 1: 100/100  loss 0.01  agreement 50.0 %  1,234/s  0 s left",
         "step 1: KL 0.02 (20 s)",
     ]
+
+
+def test_what_is_counted_has_a_name():
+    stream = io.StringIO()
+    Plain(stream).start("soft labels, pt", 5170, unit="utterances")
+    Plain(stream).start("neighbours, pt", 0)
+    assert stream.getvalue().splitlines() == ["soft labels, pt: 5,170 utterances", "neighbours, pt ..."]
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0 s"), (59.4, "59 s"), (185, "3:05"), (3723, "1:02:03")])

@@ -88,7 +88,7 @@ class Recorder:
         self.stages: list[tuple[str, int, int]] = []
         self.notes: list[str] = []
 
-    def start(self, stage: str, total: int, done: int = 0) -> None:
+    def start(self, stage: str, total: int, done: int = 0, unit: str = "steps") -> None:
         self.stages.append((stage, total, done))
 
     def update(self, done: int, figures: Any) -> None: ...
