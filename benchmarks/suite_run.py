@@ -259,12 +259,12 @@ def _teachers_are_there(job: Work, name: str) -> bool:
         return True
     for task in source.heads:
         folder = source_folder(job.suite, name, task)
-        if folder.is_dir():
+        if _is_trained(folder):
             continue
         with try_lock(job.suite.runs / "locks", str(folder)) as mine:
             if not mine:
                 return False
-            if not folder.is_dir():
+            if not _is_trained(folder):
                 job.progress.note(f"source model {name}, {task}")
                 train_source(
                     source.train.labelled,
@@ -276,6 +276,14 @@ def _teachers_are_there(job: Work, name: str) -> bool:
                     progress=job.progress,
                 )
     return True
+
+
+def _is_trained(folder: Path) -> bool:
+    """Whether a source model is there: a run that has its student, or a Hugging Face folder."""
+    layout = RunLayout(folder)
+    if layout.record.is_file():
+        return layout.finished("students/en") is not None
+    return (folder / "config.json").is_file()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from ftx_edge import benchmark_accuracy
 from ftx_edge.benchmarks.suite_file import read_suite
-from ftx_edge.benchmarks.suite_keys import earlier_keys, recipe_of, run_folder, step1_key
+from ftx_edge.benchmarks.suite_keys import earlier_keys, recipe_of, run_folder, source_folder, step1_key
 from ftx_edge.benchmarks.suite_report import chosen
 from ftx_edge.benchmarks.tables import MeasurementStore
 from ftx_edge.distillation import distill
@@ -167,6 +167,22 @@ def test_processes_share_the_cells(write, tmp_path):
     assert {c.state for c in report.cells} == {"done"}
     records = [r for r in MeasurementStore(report.records).read() if r.student and r.metric == "accuracy"]
     assert len(records) == len({r.subject for r in records}) == 2 * 2 * 2
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("architecture", ["static", "distilbert"])
+def test_a_source_model_is_there_when_it_has_been_trained(write, tmp_path, architecture):
+    train = f'labelled = "{tmp_path}/en.test.jsonl", architecture = "{architecture}", epochs = 1'
+    path, only = write(f"[sources.own]\ntrain = {{ {train} }}"), ["method=source,source=own"]
+    folder = source_folder(read_suite(path), "own", "classification")
+    folder.mkdir(parents=True)  # by a process that was stopped
+    for _ in range(2):
+        report = benchmark_accuracy(path, only=only)
+        assert [cell.state for cell in report.cells] == ["done"], report.cells
+        report.records.unlink()
+        if (record := RunLayout(folder).record).is_file():
+            record.write_text(json.dumps({**json.loads(record.read_text()), "stages": {}}))
+            shutil.rmtree(folder / "students")
 
 
 @pytest.mark.train
