@@ -124,4 +124,4 @@ def _start(student: Student, tokenizer: Any, train: Labelled, recipe: Recipe, de
     words = train.words if student.config.tags else None
     precision = resolve_precision(recipe.precision, device)
     states = TextStates(mplm, their_tokenizer, train.texts, words, device=device, precision=precision)
-    start_from_mplm(student, tokenizer, their_tokenizer, states)
+    start_from_mplm(student, tokenizer, states)

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from ftx_edge.arrays import read_arrays, write_arrays
 from ftx_edge.distillation.text_states import TextStates
-from ftx_edge.mplm.model import MultilingualTokenizer, piece_embeddings
+from ftx_edge.mplm.model import piece_embeddings
 from ftx_edge.students.model import Student
 from ftx_edge.tokenization import SPECIAL_TOKENS, Encoded, encode
 
@@ -30,7 +30,6 @@ ENOUGH = 4
 def start_from_mplm(
     student: Student,
     tokenizer: Tokenizer,
-    mplm_tokenizer: MultilingualTokenizer,
     states: TextStates,
     *,
     rows: Sequence[int] | None = None,
@@ -41,8 +40,7 @@ def start_from_mplm(
     Args:
         student: of any architecture; changed in place.
         tokenizer: the student's.
-        mplm_tokenizer: that of the teacher of step 2.
-        states: the teacher's, over unlabelled text of the language.
+        states: of the teacher of step 2, over unlabelled text of the language.
         rows: which of the texts are read; all by default.
         kept: file with the vectors of the pieces, which students of other architectures share; written
             where it is not there. Its name must stand for all of the above.
@@ -69,7 +67,8 @@ def start_from_mplm(
     new[found, : projected.shape[1]] = projected
     static = piece_embeddings(states.mplm.encoder)
     names = tokenizer.get_vocab()
-    known = {names[piece]: row for piece, row in mplm_tokenizer.backend.get_vocab().items() if piece in names}
+    theirs = states.tokenizer.backend.get_vocab()
+    known = {names[piece]: row for piece, row in theirs.items() if piece in names}
     seen = [piece for piece in found if piece in known]
     unseen = [p for p in known if not counts[p] and p >= len(SPECIAL_TOKENS)]
     if unseen and len(seen) > 1:

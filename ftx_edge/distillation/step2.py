@@ -148,7 +148,6 @@ def _start(
     run: Run, student: Student, tokenizer: Tokenizer, corpus: Corpus, states: TextStates | None
 ) -> None:
     """Embeddings from the mPLM that step 1 left, over the training text."""
-    model, mplm_tokenizer = run.distilled
     words = corpus.train_words if run.tagging else None
     encoder = sha256_of(run.layout.mplm / "model.safetensors")
     rows = None if states is None else states.rows(corpus.train, words)
@@ -156,12 +155,10 @@ def _start(
     parts = (encoder, tokenizer.to_str(), kept_as, str(words), *corpus.train)
     folder = run.shared if run.recipe.trains_heads_alone("mplm") else run.layout.cache
     if states is None or rows is None:
-        states = TextStates(
-            model, mplm_tokenizer, corpus.train, words, device=run.device, precision=run.precision
-        )
+        states = TextStates(*run.distilled, corpus.train, words, device=run.device, precision=run.precision)
     run.progress.start(f"embeddings from the mPLM, {corpus.lang}", 0)
     kept = folder / f"pieces-{sha256_of_text(*parts)[:24]}.safetensors"
-    count = start_from_mplm(student, tokenizer, mplm_tokenizer, states, rows=rows, kept=kept)
+    count = start_from_mplm(student, tokenizer, states, rows=rows, kept=kept)
     run.progress.finish(f"{count:,} of {tokenizer.get_vocab_size():,} pieces occur in the text")
 
 

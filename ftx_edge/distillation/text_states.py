@@ -44,7 +44,7 @@ class TextStates:
         device: torch.device,
         precision: str,
     ) -> None:
-        self.mplm, self._tokenizer = mplm.to(device).eval(), tokenizer
+        self.mplm, self.tokenizer = mplm.to(device).eval(), tokenizer
         self.texts, self._words = texts, words
         self.device, self.precision = device, precision
         self.size: int = mplm.encoder.config.hidden_size  # type: ignore[union-attr, assignment]
@@ -125,7 +125,7 @@ class TextStates:
 
     def _encoded(self, rows: Sequence[int]) -> Encoded:
         words = None if self._words is None else [self._words[row] for row in rows]
-        return self._tokenizer.encode([self.texts[row] for row in rows], words)
+        return self.tokenizer.encode([self.texts[row] for row in rows], words)
 
     def _computed(self, encoded: Encoded) -> Iterator[tuple[int, NDArray[np.float32]]]:
         batches = last_states(self.mplm.encoder, encoded, device=self.device, precision=self.precision)

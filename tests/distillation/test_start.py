@@ -93,7 +93,7 @@ def test_every_architecture_starts_with_projected_embeddings(mplm, texts, archit
     own = train_tokenizer(texts, lang="pt", vocab_size=90)
     config = StudentConfig(architecture, own.get_vocab_size(), ("a", "b"), embedding_size=16, heads=2)
     student, plain = build_student(config), build_student(config)
-    found = start_from_mplm(student, own, mplm[1], states_of(mplm, texts))
+    found = start_from_mplm(student, own, states_of(mplm, texts))
     assert 10 < found <= own.get_vocab_size() - 3
     new, old = student.embedding.weight.detach(), plain.embedding.weight.detach()
     assert torch.equal(new[:3], old[:3])
@@ -124,7 +124,7 @@ def test_the_vectors_of_pieces_are_computed_once(mplm, texts, tmp_path, monkeypa
 
     def started():
         student = build_student(StudentConfig("cnn", own.get_vocab_size(), ("a", "b"), embedding_size=16))
-        start_from_mplm(student, own, mplm[1], states_of(mplm, texts), kept=kept)
+        start_from_mplm(student, own, states_of(mplm, texts), kept=kept)
         return student.embedding.weight.detach()[3:]
 
     first = started()
