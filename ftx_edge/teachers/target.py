@@ -32,7 +32,7 @@ def open_target(
         return target, language, None
     spec, language, run = _resolve(target, language)
     own = f"run:{run}#mplm"
-    has_own = run is not None and (run / "mplm").is_dir() and not spec.startswith(own)
+    has_own = run is not None and (run / "mplm").is_dir() and spec.partition("@")[0] != own
     return _open(spec, tagging, device), language, own if has_own else None
 
 
@@ -49,9 +49,10 @@ def _resolve(target: str, language: str | None) -> tuple[str, str | None, Path |
         part, _, spoken = part.partition("@")
         if not part and not (Path(folder) / "mplm").is_dir():
             return _resolve(folder, language)
-        if part in ("", "mplm"):
+        if part in ("", "mplm") or part.startswith("mplm-"):
             language = language or spoken or None
-            return f"run:{folder}#mplm" + (f"@{language}" if language else ""), language, Path(folder)
+            mplm = f"run:{Path(folder)}#{part or 'mplm'}"
+            return mplm + (f"@{language}" if language else ""), language, Path(folder)
         return target, _same_language(target, part, language), Path(folder)
     if kind in KINDS and kind != "package":
         return target, language, None

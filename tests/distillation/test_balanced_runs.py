@@ -17,6 +17,7 @@ from ftx_edge.distillation import distill, probe, step1
 from ftx_edge.distillation.progress import Silent
 from ftx_edge.distillation.run import Run
 from ftx_edge.errors import FtxError, UsageError
+from ftx_edge.evaluation import evaluate
 from ftx_edge.files import sha256_of
 from ftx_edge.mplm import states
 from ftx_edge.mplm.space import Space
@@ -78,6 +79,14 @@ def test_every_mplm_of_a_run_can_be_asked(balanced):
     assert naive.fingerprint != last.fingerprint
     with pytest.raises(FtxError, match=r"heads\.json is missing"):
         open_teacher(f"run:{balanced}#mplm-round7")
+
+
+def test_the_naive_mplm_is_evaluated_in_a_language_beside_the_balanced_one(tiny_world, balanced):
+    said = evaluate(f"run:{balanced}/#mplm-naive", tiny_world.test, language="pt")
+    assert (said.language, said.reference) == ("pt", f"run:{balanced}#mplm")
+    assert said.agreement.value > 0
+    own = evaluate(f"run:{balanced}/#mplm", tiny_world.test, language="pt")
+    assert own.reference is None
 
 
 def test_a_run_killed_between_the_stages_ends_with_the_same_weights(
