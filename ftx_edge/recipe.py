@@ -31,6 +31,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 _NOT_USED = (
     "context = 0.0",
     "english = 0.0",
+    "function_words = 0.0",
     "hint_weight = 0.0",
     "priors = 0.0",
     "sample = 0.0",
@@ -52,6 +53,7 @@ _WITHOUT_NEIGHBOURS: dict[str, Any] = {
 """What stands for the fields of ``balance`` that nothing reads where no neighbours are asked."""
 _WITHOUT_TAGS: dict[str, Any] = {
     "context": 0.0,
+    "function_words": 0.0,
     "tag_priors": 0.5,
     "tag_propagation": 0.5,
     "tag_weight": 0.4,

@@ -172,6 +172,8 @@ class BalanceRecipe:
         priors: how far the mixture is moved to the label mix of the English text, 0 to 1; 0 where people ask
             for other things in the target language.
         tag_priors: the same for tags, a word at a time.
+        function_words: how far words that lie outside all spans nearly everywhere are kept out of them: the
+            exponent of their odds; 0 leaves tags as they are.
         transitions: how far tags are made to follow each other as the source model's do in English, 0 to 1.
         naive: the mPLM that learns from English alone, for the mixture: ``heads``, its heads alone, on the
             untouched encoder; ``whole``, all that step 1 trains; ``none``, so that the first round asks the
@@ -196,6 +198,7 @@ class BalanceRecipe:
     tag_weight: float = 0.75
     priors: float = 0.5
     tag_priors: float = 0.0
+    function_words: float = 1.5
     transitions: float = 0.75
     naive: str = "auto"
     rounds: int = 1
@@ -215,8 +218,8 @@ class BalanceRecipe:
         for what in (*shares, "transitions"):
             if not 0 <= getattr(self, what) <= 1:
                 raise UsageError(f"balance.{what} {getattr(self, what)}: a share between 0 and 1")
-        if self.layer < 0 or self.epochs < 0:
-            raise UsageError("balance.layer and balance.epochs must not be below 0")
+        if min(self.layer, self.epochs, self.function_words) < 0:
+            raise UsageError("balance.layer, balance.epochs and balance.function_words must not be below 0")
         if self.method == "translations" and not self.translators:
             raise UsageError('balance.method "translations" needs [balance.translators], such as pt = "..."')
         if self.students and self.method != "neighbours":

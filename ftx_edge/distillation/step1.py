@@ -13,6 +13,7 @@ from ftx_edge.batches import TrainingSet
 from ftx_edge.distillation.balance import join_sets, translated
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.fit import FitResult, make_accelerator
+from ftx_edge.distillation.function_words import FunctionWordTeacher
 from ftx_edge.distillation.inputs import SOURCE_LANGUAGE
 from ftx_edge.distillation.labelled import Labelled
 from ftx_edge.distillation.mplm_teacher import teacher_of
@@ -96,6 +97,8 @@ def mixture(
         )
     if balance.priors or (run.tagging and balance.tag_priors):
         said = PriorTeacher(said, source, texts, words, share=balance.priors, tag_share=balance.tag_priors)
+    if run.tagging and balance.function_words:
+        said = FunctionWordTeacher(said, texts, words, share=balance.function_words)
     if run.tagging and transitions:
         said = ChainedTeacher(said, source, share=transitions, alignment=run.recipe.alignment)
     return said

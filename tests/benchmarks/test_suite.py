@@ -115,6 +115,7 @@ OFFLINE = (
     "architectures",
     "averaged",
     "ablation-transitions",
+    "ablation-words",
     "csls",
     "joint",
     "joint-transformer",

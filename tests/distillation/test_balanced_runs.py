@@ -280,19 +280,20 @@ def test_label_and_tags_are_balanced_together(tiny_world, functions, tmp_path, m
     assert (tmp_path / "run" / "students" / "pt" / "model.safetensors").is_file()
 
 
-def test_transitions_change_tags_and_no_label(tiny_world, functions, tmp_path):
-    said = {}
-    for share in (0.0, 0.75):
-        changes = {"teacher.tag": f"{functions}:tagger", "balance.transitions": share}
+@pytest.mark.parametrize(("field", "values"), [("transitions", (0.0, 0.75)), ("function_words", (0.0, 1.5))])
+def test_what_corrects_tags_changes_no_label(tiny_world, functions, tmp_path, field, values):
+    said = []
+    for share in values:
+        changes = {"teacher.tag": f"{functions}:tagger", f"balance.{field}": share}
         run = Run(recipe(tiny_world, **changes), tmp_path / str(share), Silent())
         corpus = run.targets["pt"]
         teacher = step1.mixture(run, corpus, None, run.labelled_source)
-        said[share] = teacher.ask(corpus.train, corpus.train_words)
-    (labels, apart), (same, chained) = said.values()
+        said.append(teacher.ask(corpus.train, corpus.train_words))
+    (labels, without), (same, corrected) = said
     np.testing.assert_array_equal(labels, same)
-    np.testing.assert_array_equal(apart.offsets, chained.offsets)
-    np.testing.assert_allclose(chained.probs.sum(axis=1), 1, rtol=1e-5)
-    assert not np.allclose(apart.probs, chained.probs, atol=1e-3)
+    np.testing.assert_array_equal(without.offsets, corrected.offsets)
+    np.testing.assert_allclose(corrected.probs.sum(axis=1), 1, rtol=1e-5)
+    assert not np.array_equal(without.probs, corrected.probs)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +305,7 @@ def test_transitions_change_tags_and_no_label(tiny_world, functions, tmp_path):
         ({"balance.naive": "maybe"}, "unknown balance.naive 'maybe'"),
         ({"balance.weight": 1.5}, "a share between 0 and 1"),
         ({"balance.transitions": -0.1}, "balance.transitions -0.1: a share between 0 and 1"),
+        ({"balance.function_words": -1.0}, "balance.function_words must not be below 0"),
         ({"balance.method": "none", "balance.students": True}, "balance.students needs"),
     ],
 )
