@@ -1,10 +1,10 @@
 """Words that lie outside all spans nearly everywhere are kept out of them: function words.
 
 In a chain of tags (``transitions``) a date likes to go on, and so it swallows the particle that follows
-it in Japanese (の), the postposition in Hindi, the conjunction between two names. What is said of one such
-word in one place is too weak against that. What is said of all places where it stands is not: a word form
-that lies outside spans much more often than words do in general becomes so much less likely to lie inside
-here. Words that name things are left as they are. No label is read.
+it in Japanese (の), or the conjunction between two names. What is said of one such word in one place is
+too weak against that. What is said of all places where it stands is not: a word form that lies outside
+spans much more often than words do in general becomes so much less likely to lie inside here. Words that
+name things are left as they are. No label is read.
 """
 
 from __future__ import annotations

@@ -31,9 +31,9 @@ def open_target(
     if not isinstance(target, str):
         return target, language, None
     spec, language, run = _resolve(target, language)
-    own = f"run:{run}#mplm"
-    has_own = run is not None and (run / "mplm").is_dir() and spec.partition("@")[0] != own
-    return _open(spec, tagging, device), language, own if has_own else None
+    part = spec.rpartition("#")[2].partition("@")[0]
+    has_own = run is not None and (run / "mplm").is_dir() and part != "mplm"
+    return _open(spec, tagging, device), language, f"run:{run}#mplm" if has_own else None
 
 
 def _resolve(target: str, language: str | None) -> tuple[str, str | None, Path | None]:
@@ -51,7 +51,7 @@ def _resolve(target: str, language: str | None) -> tuple[str, str | None, Path |
             return _resolve(folder, language)
         if part in ("", "mplm") or part.startswith("mplm-"):
             language = language or spoken or None
-            mplm = f"run:{Path(folder)}#{part or 'mplm'}"
+            mplm = f"run:{folder}#{part or 'mplm'}"
             return mplm + (f"@{language}" if language else ""), language, Path(folder)
         return target, _same_language(target, part, language), Path(folder)
     if kind in KINDS and kind != "package":

@@ -81,12 +81,14 @@ def test_every_mplm_of_a_run_can_be_asked(balanced):
         open_teacher(f"run:{balanced}#mplm-round7")
 
 
-def test_the_naive_mplm_is_evaluated_in_a_language_beside_the_balanced_one(tiny_world, balanced):
+def test_the_naive_mplm_is_evaluated_in_a_language_beside_the_balanced_one(tiny_world, balanced, tmp_path):
     said = evaluate(f"run:{balanced}/#mplm-naive", tiny_world.test, language="pt")
     assert (said.language, said.reference) == ("pt", f"run:{balanced}#mplm")
     assert said.agreement.value > 0
-    own = evaluate(f"run:{balanced}/#mplm", tiny_world.test, language="pt")
-    assert own.reference is None
+    other_name = tmp_path / "me@home"
+    other_name.symlink_to(balanced)
+    for run in (f"{balanced}/", other_name):
+        assert evaluate(f"run:{run}#mplm", tiny_world.test, language="pt").reference is None
 
 
 def test_a_run_killed_between_the_stages_ends_with_the_same_weights(
@@ -280,8 +282,12 @@ def test_label_and_tags_are_balanced_together(tiny_world, functions, tmp_path, m
     assert (tmp_path / "run" / "students" / "pt" / "model.safetensors").is_file()
 
 
-@pytest.mark.parametrize(("field", "values"), [("transitions", (0.0, 0.75)), ("function_words", (0.0, 1.5))])
-def test_what_corrects_tags_changes_no_label(tiny_world, functions, tmp_path, field, values):
+@pytest.mark.parametrize(
+    ("field", "values", "least"),
+    # The tagger of this world is sure of every word.
+    [("transitions", (0.0, 0.75), 2e-3), ("function_words", (0.0, 1.5), 0.0)],
+)
+def test_what_corrects_tags_changes_no_label(tiny_world, functions, tmp_path, field, values, least):
     said = []
     for share in values:
         changes = {"teacher.tag": f"{functions}:tagger", f"balance.{field}": share}
@@ -293,7 +299,7 @@ def test_what_corrects_tags_changes_no_label(tiny_world, functions, tmp_path, fi
     np.testing.assert_array_equal(labels, same)
     np.testing.assert_array_equal(without.offsets, corrected.offsets)
     np.testing.assert_allclose(corrected.probs.sum(axis=1), 1, rtol=1e-5)
-    assert not np.array_equal(without.probs, corrected.probs)
+    assert np.abs(without.probs - corrected.probs).max() > least
 
 
 @pytest.mark.parametrize(
