@@ -33,6 +33,7 @@ _NOT_USED = (
     "english = 0.0",
     "function_words = 0.0",
     "hint_weight = 0.0",
+    "learned = 0.0",
     "priors = 0.0",
     "sample = 0.0",
     'similarity = "cosine"',
@@ -41,6 +42,7 @@ _NOT_USED = (
     "tag_propagation = 0.5",
     "tag_weight = 0.4",
     "transitions = 0.0",
+    "turns = 0",
     "word_starts = false",
 )
 """Fields that are younger than runs which go on without them."""
@@ -48,6 +50,8 @@ _WITHOUT_NEIGHBOURS: dict[str, Any] = {
     "naive": "heads",
     "neighbours": 16,
     "similarity": "cosine",
+    "turns": 0,
+    "learned": 0.0,
     "priors": 0.0,
 }
 """What stands for the fields of ``balance`` that nothing reads where no neighbours are asked."""
@@ -171,6 +175,8 @@ class Recipe:
         idle += ["ensemble"] * (self.ensemble == EnsembleRecipe())
         idle += ["translation"] * (self.translation == TranslationRecipe())
         read = {"naive": self.naive} if balanced else _WITHOUT_NEIGHBOURS
+        if self.naive != "whole":
+            read = {**read, "learned": 0.0}  # its encoder is the untouched one
         read = read if balanced and self.teacher.tag else {**read, **_WITHOUT_TAGS}
         balance = dataclasses.replace(self.balance, **read)
         recipe = dataclasses.replace(self, device="auto", data=data, balance=balance)

@@ -164,6 +164,10 @@ class BalanceRecipe:
         layer: of the mPLM whose states stand for words; 0 takes two thirds of its depth.
         similarity: how near English utterances (words) are: ``cosine``, or ``csls``: less for those that are
             near to everything.
+        turns: how often the texts of a language, and its words, are turned onto the English ones, by what is
+            mutually nearest, before neighbours are looked for; 0 takes their mean off and leaves it at that.
+        learned: share in the closeness of utterances of the mPLM that learned from English alone, 0 to 1;
+            the rest is that of the untouched one. Nothing where ``naive`` trains heads alone.
         context: share of whole utterances' closeness in that of their words, 0 to 1.
         propagation: share of what target utterances hear from each other rather than from English.
         tag_propagation: the same for words.
@@ -191,6 +195,8 @@ class BalanceRecipe:
     temperature: float = 0.05
     layer: int = 0
     similarity: str = "csls"
+    turns: int = 3
+    learned: float = 0.35
     context: float = 0.5
     propagation: float = 0.5
     tag_propagation: float = 0.0
@@ -215,11 +221,12 @@ class BalanceRecipe:
             if getattr(self, what) <= 0:
                 raise UsageError(f"balance.{what} must be above 0, not {getattr(self, what)}")
         shares = ("context", "propagation", "tag_propagation", "weight", "tag_weight", "priors", "tag_priors")
-        for what in (*shares, "transitions"):
+        for what in ("learned", *shares, "transitions"):
             if not 0 <= getattr(self, what) <= 1:
                 raise UsageError(f"balance.{what} {getattr(self, what)}: a share between 0 and 1")
-        if min(self.layer, self.epochs, self.function_words) < 0:
-            raise UsageError("balance.layer, balance.epochs and balance.function_words must not be below 0")
+        for what in ("layer", "turns", "epochs", "function_words"):
+            if getattr(self, what) < 0:
+                raise UsageError(f"balance.{what} must not be below 0, but is {getattr(self, what)}")
         if self.method == "translations" and not self.translators:
             raise UsageError('balance.method "translations" needs [balance.translators], such as pt = "..."')
         if self.students and self.method != "neighbours":

@@ -6,6 +6,8 @@ Step 1 on English alone leaves the mPLM much better in English than elsewhere. T
 and the source model has already said what they are. Their soft labels, averaged by closeness, are a
 distribution for the target utterance; so are, a word at a time, those of the nearest English words in
 context. Some English texts lie near to everything, and are heard the less for it (CSLS, Conneau et al. 2018).
+A language does not lie quite as English does, and is turned onto it first (``turning``). What the task tells
+apart, the naively distilled mPLM tells apart better than the untouched one: utterances are compared in both.
 Within one language closeness is more reliable than across two, so the utterances then pass part of
 what they were told on to their neighbours (label propagation, Zhou et al. 2004). What the naively distilled
 mPLM itself says of the text errs otherwise, and the geometric mean of both is better than either.
@@ -33,6 +35,7 @@ from ftx_edge.distillation.nearest import (
     neighbour_distributions,
     propagate,
 )
+from ftx_edge.distillation.turning import rotation
 from ftx_edge.files import sha256_of_text
 from ftx_edge.mplm.space import Space, WordVectors
 from ftx_edge.soft_labels import Said, SoftLabels, SoftTags, Teacher, WordSpans
@@ -50,6 +53,9 @@ class LabelledSource:
         labels: the source classifier's soft labels, or None.
         tags: the source tagger's, or None.
         context: share of their texts' closeness in that of words, 0 to 1.
+        learned: the mPLM that has learned the task from English alone: in texts it tells apart what the task
+            does.
+        learned_share: of it in the closeness of texts, 0 to 1.
     """
 
     space: Space
@@ -58,25 +64,51 @@ class LabelledSource:
     labels: SoftLabels | None
     tags: SoftTags | None
     context: float = 0.0
+    learned: Space | None = None
+    learned_share: float = 0.0
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with the space, the texts, or what is said of them."""
+        """Changes with the spaces, the texts, or what is said of them."""
         cut = (str(list(own)) for own in self.words or ())
         parts = [self.space.fingerprint, str(self.context), *self.texts, *cut]
+        if self.learned is not None:
+            parts += [self.learned.fingerprint, str(self.learned_share)]
         for found in (self.labels, self.tags):
             parts.append("" if found is None else sha256(found.probs.tobytes()).hexdigest())
         return sha256_of_text(*parts)
 
+    def text_states(
+        self, texts: Sequence[str], words: Sequence[WordSpans] | None
+    ) -> list[NDArray[np.float32]]:
+        """(N, H) in each of the spaces; in the learned one of the words, if there are any: so it learned."""
+        found = [self.space.texts(texts)]
+        return found if self.learned is None else [*found, self.learned.texts(texts, words)]
+
+    def text_places(
+        self, states: Sequence[NDArray[np.float32]], centres: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Where texts lie among those of their language: rows (N, D) of length 1.
+
+        Args:
+            states: as of ``text_states``.
+            centres: (H,), the language's mean in each of the spaces.
+        """
+        if len(states) == 1:
+            return centred(states[0], centres[0])
+        shares = (1 - self.learned_share, self.learned_share)
+        parts = zip(states, centres, shares, strict=True)
+        return np.hstack([np.float32(share**0.5) * centred(own, centre) for own, centre, share in parts])
+
     @cached_property
     def text_vectors(self) -> NDArray[np.float32]:
-        """(N, H), centred, of length 1."""
-        vectors = self.space.texts(self.texts)
-        return centred(vectors, vectors.mean(axis=0))
+        """(N, D), centred, of length 1."""
+        states = self.text_states(self.texts, self.words)
+        return self.text_places(states, [own.mean(axis=0) for own in states])
 
     @cached_property
     def word_vectors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Places as of ``word_places`` (M, H'), and the tag distributions (M, K) of those words."""
+        """Places as of ``word_places`` (M, D'), and the tag distributions (M, K) of those words."""
         assert self.words is not None
         assert self.tags is not None
         found = self.space.words(self.texts, self.words)
@@ -87,14 +119,14 @@ class LabelledSource:
     def word_places(
         self, words: WordVectors, texts: Callable[[], NDArray[np.float32]]
     ) -> NDArray[np.float32]:
-        """Where the words of a corpus lie: rows (M, H') of length 1.
+        """Where the words of a corpus lie: rows (M, D') of length 1.
 
         Their products are those of the words' vectors, centred, and in part (``context``) those of the
         texts that they stand in: what a word is called depends on what the text asks for.
 
         Args:
             words: of N texts.
-            texts: gives (N, H), the texts' vectors, centred, of length 1; asked where there is ``context``.
+            texts: gives (N, D), the texts' places; asked where there is ``context``.
         """
         places = centred(words.vectors, words.vectors.mean(axis=0))
         if not self.context:
@@ -109,13 +141,14 @@ class NeighbourTeacher:
 
     Args:
         source: English text with soft labels.
-        texts: the language's corpus: its mean is the language's offset in the space.
+        texts: the language's corpus: how it lies in the space is the language's own, and taken off.
         words: its words; needed for tags.
         neighbours: how many are asked.
         temperature: of the softmax over their cosines.
         propagation: share of the neighbours in the language itself, 0 to 1.
         tag_propagation: the same for words.
         similarity: what is near in English: ``cosine``, or ``csls``, which finds fewer hubs.
+        turns: how often the language is turned onto English, after its mean is taken off.
     """
 
     def __init__(
@@ -129,13 +162,16 @@ class NeighbourTeacher:
         propagation: float = 0.0,
         tag_propagation: float = 0.0,
         similarity: str = "csls",
+        turns: int = 0,
     ) -> None:
         self.source, self.neighbours, self.temperature = source, neighbours, temperature
         self.propagation, self.tag_propagation, self.similarity = propagation, tag_propagation, similarity
+        self.turns = turns
         self.labels = source.labels.labels if source.labels else ()
         self.tags = source.tags.tags if source.tags else ()
         self._texts, self._words = tuple(texts), words
         settings = f"{neighbours} {temperature} {propagation} {tag_propagation} {similarity}"
+        settings += f" {turns}" if turns else ""
         cut = (str(list(own)) for own in words or ())
         self.fingerprint = sha256_of_text("neighbours", source.fingerprint, settings, *self._texts, *cut)
 
@@ -146,17 +182,19 @@ class NeighbourTeacher:
             ValueError: words of a text that is not of the corpus.
         """
         rows = rows_of(texts, self._texts)
-        labels = self._labels_of(texts, rows) if self.labels else None
+        labels = self._labels_of(texts, words, rows) if self.labels else None
         return Said(labels, self._tags_of(rows) if self.tags and words is not None else None)
 
-    def _labels_of(self, texts: Sequence[str], rows: NDArray[np.int64] | None) -> NDArray[np.float32]:
+    def _labels_of(
+        self, texts: Sequence[str], words: Sequence[WordSpans] | None, rows: NDArray[np.int64] | None
+    ) -> NDArray[np.float32]:
         if rows is not None:
             return self._text_labels[rows]
-        vectors = centred(self.source.space.texts(texts), self._text_vectors.mean(axis=0))
-        said = self._from_source(vectors)
+        places = self._turned(self.source.text_places(self.source.text_states(texts, words), self._centres))
+        said = self._from_source(places)
         if not self.propagation:
             return said
-        heard = self._heard(vectors, self._text_places, self._text_labels)
+        heard = self._heard(places, self._text_places, self._text_labels)
         return (1 - self.propagation) * said + self.propagation * heard
 
     def _tags_of(self, rows: NDArray[np.int64] | None) -> SoftTags:
@@ -181,6 +219,10 @@ class NeighbourTeacher:
     def _word_tags(self) -> NDArray[np.float32]:
         places = self.source.word_places(self._word_vectors, lambda: self._text_places)
         keys, tags = self.source.word_vectors
+        if self.turns:
+            # Of a word's place its own columns: the text's around it are turned already.
+            own = [slice(0, self._word_vectors.vectors.shape[1])]
+            places = places @ self._rotation(places, keys, own)
         said = self._heard(places, keys, tags, less=self._hubness(keys, places))
         return self._propagated(places, said, self.tag_propagation)
 
@@ -218,13 +260,32 @@ class NeighbourTeacher:
         return propagate(labels, *found, share=share, temperature=self.temperature)
 
     @cached_property
-    def _text_vectors(self) -> NDArray[np.float32]:
-        return self.source.space.texts(self._texts)
+    def _text_states(self) -> list[NDArray[np.float32]]:
+        return self.source.text_states(self._texts, self._words)
+
+    @cached_property
+    def _centres(self) -> list[NDArray[np.float32]]:
+        return [own.mean(axis=0) for own in self._text_states]
 
     @cached_property
     def _text_places(self) -> NDArray[np.float32]:
-        """(N, H), centred, of length 1."""
-        return centred(self._text_vectors, self._text_vectors.mean(axis=0))
+        """(N, D), centred, turned, of length 1."""
+        return self._turned(self.source.text_places(self._text_states, self._centres))
+
+    def _turned(self, places: NDArray[np.float32]) -> NDArray[np.float32]:
+        return places @ self._text_rotation if self.turns else places
+
+    @cached_property
+    def _text_rotation(self) -> NDArray[np.float32]:
+        places, ends = self.source.text_places(self._text_states, self._centres), [0]
+        for own in self._text_states:
+            ends.append(ends[-1] + own.shape[1])
+        return self._rotation(places, self.source.text_vectors, list(map(slice, ends, ends[1:])))
+
+    def _rotation(
+        self, places: NDArray[np.float32], keys: NDArray[np.float32], blocks: Sequence[slice]
+    ) -> NDArray[np.float32]:
+        return rotation(places, keys, passes=self.turns, blocks=blocks, device=self.source.space.device)
 
     @cached_property
     def _word_vectors(self) -> WordVectors:

@@ -126,8 +126,18 @@ class Run:
         """The same as the mPLM after a stage of step 1 sees it."""
         if self.recipe.trains_heads_alone(stage):
             return self.labelled_source
+        return replace(self.labelled_source, space=self._space_after(stage))
+
+    def labelled_source_beside(self, stage: str) -> LabelledSource:
+        """The same as the untouched mPLM sees it and, in the closeness of texts, that after a stage."""
+        share = self.recipe.balance.learned
+        if not share or self.recipe.trains_heads_alone(stage):
+            return self.labelled_source
+        return replace(self.labelled_source, learned=self._space_after(stage), learned_share=share)
+
+    def _space_after(self, stage: str) -> Space:
         folder = self.layout.mplm_of(stage)
-        space = Space(
+        return Space(
             str(folder),
             self.mplm_tokenizer(),
             layer=self.recipe.balance.layer,
@@ -136,7 +146,6 @@ class Run:
             kept=self.layout.cache,
             identity=sha256_of(folder / "model.safetensors"),
         )
-        return replace(self.labelled_source, space=space)
 
     def labelled(self, corpus: Corpus, teacher: Teacher, *, mixed: bool = False) -> tuple[Labelled, Labelled]:
         """The training and the held-out texts with the teacher's distributions, from the cache if there.

@@ -85,6 +85,7 @@ def mixture(
         propagation=balance.propagation,
         tag_propagation=balance.tag_propagation,
         similarity=balance.similarity,
+        turns=balance.turns,
     )
     # Whatever they are mixed with, and however: it is the search that takes long.
     said: Teacher = KeptTeacher(neighbours, run.shared)
@@ -110,7 +111,10 @@ def _mixed(run: Run, stage: str) -> Parts:
     After a round, near is what the mPLM finds alike that the round left: it knows the task in all languages.
     """
     again = stage not in ("", "mplm-naive")
-    source = run.labelled_source_after(stage) if again else run.labelled_source
+    if again:
+        source = run.labelled_source_after(stage)
+    else:
+        source = run.labelled_source_beside(stage) if stage else run.labelled_source
     searched = max(len(source.texts), sum(map(len, source.words or ())))
     if lacks_faiss(searched, run.device):
         run.progress.note(

@@ -84,9 +84,14 @@ class Space:
         self.fingerprint = sha256_of_text(identity or name, *reads)
         self._models: dict[bool, MultilingualModel] = {}
 
-    def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, H): the mean of each text's last states, prefix and special pieces included."""
-        return self._means.of(texts)
+    def texts(self, texts: Sequence[str], words: Sequence[WordSpans] | None = None) -> NDArray[np.float32]:
+        """(N, H): the mean of each text's last states, prefix and special pieces included.
+
+        Args:
+            texts: N of them.
+            words: their words, where the encoder is to be shown words.
+        """
+        return self._means.of(texts, words)
 
     @cached_property
     def _means(self) -> MeanStates:

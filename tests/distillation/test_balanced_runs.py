@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 from safetensors.numpy import load_file
 
 from ftx_edge.distillation import distill, probe, step1
+from ftx_edge.distillation.neighbours import LabelledSource
 from ftx_edge.distillation.progress import Silent
 from ftx_edge.distillation.run import Run
 from ftx_edge.errors import FtxError, UsageError
@@ -282,6 +283,25 @@ def test_label_and_tags_are_balanced_together(tiny_world, functions, tmp_path, m
     assert (tmp_path / "run" / "students" / "pt" / "model.safetensors").is_file()
 
 
+def test_neighbours_are_near_in_the_naive_mplm_too_where_that_learned_more_than_heads(
+    tiny_world, functions, tmp_path
+):
+    def beside(stage: str, **changes) -> LabelledSource:
+        chosen = recipe(tiny_world, **{"teacher.tag": f"{functions}:tagger", **changes})
+        folder = tmp_path / "-".join(map(str, changes.values())) / "run"
+        distill(chosen, folder)
+        return Run(chosen, folder, Silent()).labelled_source_beside(stage)
+
+    source = beside("mplm-naive")
+    assert source.learned_share == 0.35
+    assert source.learned.fingerprint != source.space.fingerprint
+    half = source.text_vectors.shape[1] // 2
+    lengths = (source.text_vectors[:, half:] ** 2).sum(axis=1)
+    np.testing.assert_allclose(lengths, 0.35, rtol=1e-4)
+    assert beside("mplm-naive", **{"balance.naive": "heads"}).learned is None
+    assert beside("mplm-naive", **{"balance.learned": 0.0}).learned is None
+
+
 @pytest.mark.parametrize(
     ("field", "values", "least"),
     # The tagger of this world is sure of every word.
@@ -312,6 +332,8 @@ def test_what_corrects_tags_changes_no_label(tiny_world, functions, tmp_path, fi
         ({"balance.weight": 1.5}, "a share between 0 and 1"),
         ({"balance.transitions": -0.1}, "balance.transitions -0.1: a share between 0 and 1"),
         ({"balance.function_words": -1.0}, "balance.function_words must not be below 0"),
+        ({"balance.turns": -1}, "balance.turns must not be below 0, but is -1"),
+        ({"balance.learned": 1.5}, "balance.learned 1.5: a share between 0 and 1"),
         ({"balance.method": "none", "balance.students": True}, "balance.students needs"),
     ],
 )

@@ -76,6 +76,35 @@ def source(labels=None, tags=None) -> LabelledSource:
     return LabelledSource(WordSpace(), ENGLISH, tuple(map(spans, ENGLISH)), labels, tags)
 
 
+class TurnedSpace:
+    """Texts are numbers; the Portuguese ones (negative) lie as the English ones do, but turned."""
+
+    fingerprint, device = "turned", torch.device("cpu")
+    rows = unit_rows(500, 0)
+    turn = np.kron(np.eye(8), [[np.cos(0.8), -np.sin(0.8)], [np.sin(0.8), np.cos(0.8)]]).astype(np.float32)
+
+    def texts(self, texts, words=None):
+        found = self.rows[[abs(int(text)) for text in texts]]
+        return np.where(np.array([int(text) < 0 for text in texts])[:, None], found @ self.turn, found)
+
+
+def test_a_turned_language_hears_the_right_neighbours():
+    english, theirs = [str(at) for at in range(1, 500)], [str(-at) for at in range(1, 500)]
+    classes = TurnedSpace.rows[1:] @ unit_rows(12, 1).T
+    labels = SoftLabels(tuple("abcdefghijkl"), np.eye(12, dtype=np.float32)[classes.argmax(axis=1)])
+    told = LabelledSource(TurnedSpace(), tuple(english), None, labels, None)
+    right, teachers = [], []
+    for turns in (0, 3):
+        teachers.append(NeighbourTeacher(told, theirs, None, neighbours=3, temperature=0.05, turns=turns))
+        said, _ = teachers[-1].ask(theirs)
+        right.append((said.argmax(axis=1) == classes.argmax(axis=1)).mean())
+    assert right[0] < 0.8
+    assert right[1] > 0.99
+    assert teachers[0].fingerprint != teachers[1].fingerprint
+    # Texts beside the corpus are turned with it.
+    np.testing.assert_allclose(teachers[1].ask([*theirs[:5], "7"])[0][:5], said[:5], atol=1e-5)
+
+
 @pytest.mark.parametrize("keys", [5, 100, 257])
 def test_the_search_is_exact_across_batches(monkeypatch, keys):
     monkeypatch.setattr(module, "QUERIES", 7)
