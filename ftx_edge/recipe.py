@@ -12,7 +12,6 @@ from ftx_edge import toml
 from ftx_edge.errors import UsageError
 from ftx_edge.files import sha256_of_text, write_atomically
 from ftx_edge.recipe_tables import (
-    HEADS,
     AugmentRecipe,
     BalanceRecipe,
     DataRecipe,
@@ -50,7 +49,6 @@ _WITHOUT_NEIGHBOURS: dict[str, Any] = {
     "naive": "heads",
     "neighbours": 16,
     "similarity": "cosine",
-    "turns": 0,
     "learned": 0.0,
     "priors": 0.0,
 }
@@ -146,7 +144,7 @@ class Recipe:
             raise UsageError("no teacher: set teacher.label or teacher.tag (--teacher, --tag-teacher)")
         self.data.check()
         self.student.check()
-        one_of("mplm.heads", self.mplm.heads, HEADS)
+        self.mplm.check()
         one_of("device", self.device, DEVICES)
         one_of("precision", self.precision, PRECISIONS)
         one_of("alignment", self.alignment, ALIGNMENTS)

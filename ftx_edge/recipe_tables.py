@@ -86,6 +86,8 @@ class MplmRecipe:
         heads: how they start: ``probe``, fitted to the frozen encoder before it is trained, or ``random``
             (the paper).
         center: lay the mean of a target language's texts on that of the English ones, before the label head.
+        turns: how often a target language is then turned onto English, by what is mutually nearest, before
+            the label head and before neighbours are looked for; 0 leaves it at the mean.
     """
 
     name: str = "offline:e5-small"
@@ -96,6 +98,13 @@ class MplmRecipe:
     freeze_embeddings: bool = True
     heads: str = "probe"
     center: bool = True
+    turns: int = 3
+
+    def check(self) -> None:
+        """Raise UsageError for what cannot work."""
+        one_of("mplm.heads", self.heads, HEADS)
+        if self.turns < 0:
+            raise UsageError(f"mplm.turns must not be below 0, but is {self.turns}")
 
 
 @dataclass(frozen=True)
@@ -164,8 +173,6 @@ class BalanceRecipe:
         layer: of the mPLM whose states stand for words; 0 takes two thirds of its depth.
         similarity: how near English utterances (words) are: ``cosine``, or ``csls``: less for those that are
             near to everything.
-        turns: how often the texts of a language, and its words, are turned onto the English ones, by what is
-            mutually nearest, before neighbours are looked for; 0 takes their mean off and leaves it at that.
         learned: share in the closeness of utterances of the mPLM that learned from English alone, 0 to 1;
             the rest is that of the untouched one. Nothing where ``naive`` trains heads alone.
         context: share of whole utterances' closeness in that of their words, 0 to 1.
@@ -195,7 +202,6 @@ class BalanceRecipe:
     temperature: float = 0.05
     layer: int = 0
     similarity: str = "csls"
-    turns: int = 3
     learned: float = 0.35
     context: float = 0.5
     propagation: float = 0.5
@@ -224,7 +230,7 @@ class BalanceRecipe:
         for what in ("learned", *shares, "transitions"):
             if not 0 <= getattr(self, what) <= 1:
                 raise UsageError(f"balance.{what} {getattr(self, what)}: a share between 0 and 1")
-        for what in ("layer", "turns", "epochs", "function_words"):
+        for what in ("layer", "epochs", "function_words"):
             if getattr(self, what) < 0:
                 raise UsageError(f"balance.{what} must not be below 0, but is {getattr(self, what)}")
         if self.method == "translations" and not self.translators:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from ftx_edge.distillation.corpus import Corpus
 from ftx_edge.distillation.ensemble import averaged_by_head
 from ftx_edge.distillation.inputs import SOURCE_LANGUAGE
 from ftx_edge.distillation.run import Run
 from ftx_edge.distillation.text_states import StatesTeacher, TextStates
-from ftx_edge.mplm.model import load_mplm
-from ftx_edge.mplm.states import MeanStates, read_shift, save_center
+from ftx_edge.distillation.turning import MOST_ROWS, rotation
+from ftx_edge.mplm.model import Laid, load_mplm
+from ftx_edge.mplm.states import MeanStates, read_laid, save_center
 from ftx_edge.recipe import Recipe
 from ftx_edge.runs import RunLayout
 from ftx_edge.soft_labels import Teacher
 from ftx_edge.teachers import CheckedTeacher
-from ftx_edge.teachers.run import mplm_teacher, open_run, shift_in
+from ftx_edge.teachers.run import laid_in, mplm_teacher, open_run
+from ftx_edge.vectors import centred
 
 MOST_CENTERED = 2000
 """Texts of a language whose mean state is taken."""
@@ -33,10 +36,10 @@ def teacher_of(run: Run, corpus: Corpus, stage: str, states: TextStates | None =
         stage: of step 1.
         states: of that mPLM, if they are kept of the texts that it will be asked of.
     """
-    shift = (
-        _shift(run, corpus, run.layout.mplm_of(stage), stage) if _moves(run.recipe, corpus, stage) else None
-    )
-    return _opened(run, run.layout.mplm_of(stage), shift, _kept(run, stage), states)
+    laid = None
+    if _moves(run.recipe, corpus, stage):
+        laid = _laid(run, corpus, run.layout.mplm_of(stage), stage, turns=run.recipe.mplm.turns)
+    return _opened(run, run.layout.mplm_of(stage), laid, _kept(run, stage), states)
 
 
 def teacher_of_students(run: Run, corpus: Corpus, states: TextStates | None = None) -> Teacher:
@@ -46,10 +49,11 @@ def teacher_of_students(run: Run, corpus: Corpus, states: TextStates | None = No
     """
     teachers = [("this run's mPLM", teacher_of(run, corpus, "mplm", states))]
     for number, folder in enumerate(run.recipe.ensemble.mplms, start=1):
-        other, shift = RunLayout(Path(folder)), None
-        if _moves(Recipe.read(other.recipe), corpus, "mplm"):
-            shift = _shift(run, corpus, other.mplm, f"ensemble{number}")
-        teachers.append((folder, _opened(run, other.mplm, shift)))
+        other, laid = RunLayout(Path(folder)), None
+        recipe = Recipe.read(other.recipe)
+        if _moves(recipe, corpus, "mplm"):
+            laid = _laid(run, corpus, other.mplm, f"ensemble{number}", turns=recipe.mplm.turns)
+        teachers.append((folder, _opened(run, other.mplm, laid)))
     return averaged_by_head(teachers, alignment=run.recipe.alignment)
 
 
@@ -63,7 +67,7 @@ def teacher_of_finished(folder: Path, lang: str, *, device: torch.device) -> Tea
             RunLayout(Path(other)).mplm,
             device=device,
             whole_words=recipe.alignment == "first-subword",
-            shift=shift_in(layout, lang, f"ensemble{number}"),
+            laid=laid_in(layout, lang, f"ensemble{number}"),
         )
         teachers.append((other, teacher))
     return averaged_by_head(teachers, alignment=recipe.alignment)
@@ -72,7 +76,7 @@ def teacher_of_finished(folder: Path, lang: str, *, device: torch.device) -> Tea
 def _opened(
     run: Run,
     folder: Path,
-    shift: Tensor | None,
+    laid: Laid | None,
     kept: Path | None = None,
     states: TextStates | None = None,
 ) -> Teacher:
@@ -81,7 +85,7 @@ def _opened(
         device=run.device,
         precision=run.precision,
         whole_words=run.recipe.alignment == "first-subword",
-        shift=shift,
+        laid=laid,
         kept=kept,
     )
     return CheckedTeacher(teacher if states is None else StatesTeacher(teacher, states), "mPLM")
@@ -105,19 +109,31 @@ def _moves(recipe: Recipe, corpus: Corpus, stage: str) -> bool:
     return balance.method != "neighbours" or stage == "mplm-naive"
 
 
-def _shift(run: Run, corpus: Corpus, folder: Path, stage: str) -> Tensor:
-    """How far the language's texts lie from the English ones in an mPLM; measured once, kept in the run."""
+def _laid(run: Run, corpus: Corpus, folder: Path, stage: str, *, turns: int) -> Laid:
+    """How the language lies beside English in an mPLM; measured once, kept in the run."""
     places = {lang: run.layout.center(lang, stage) for lang in (SOURCE_LANGUAGE, corpus.lang)}
-    missing = [c for c in (run.source, corpus) if not places[c.lang].is_file()]
-    if missing and run.accelerator.is_main_process:
+    if not all(place.is_file() for place in places.values()) and run.accelerator.is_main_process:
         model, tokenizer = load_mplm(folder)
         states = MeanStates(
             model, tokenizer, device=run.device, precision=run.precision, folder=_kept(run, stage)
         )
-        for part in missing:
-            rows = range(0, len(part.train), max(1, len(part.train) // MOST_CENTERED))
-            words = [part.train_words[i] for i in rows] if run.tagging and part.train_words else None
-            means = states.of([part.train[i] for i in rows], words)
-            save_center(torch.from_numpy(means).mean(dim=0), places[part.lang])
+        most = MOST_ROWS if turns else MOST_CENTERED
+        english = run.english_states.get(folder)
+        if english is None:
+            english = run.english_states[folder] = _states(states, run.source, most, words=run.tagging)
+        own = _states(states, corpus, most, words=run.tagging)
+        turn = None
+        if turns:
+            ours, theirs = (centred(rows, rows.mean(axis=0)) for rows in (own, english))
+            turn = torch.from_numpy(rotation(ours, theirs, passes=turns, device=run.device))
+        save_center(torch.from_numpy(english).mean(dim=0), places[SOURCE_LANGUAGE])
+        save_center(torch.from_numpy(own).mean(dim=0), places[corpus.lang], turn)
     run.accelerator.wait_for_everyone()
-    return read_shift(places[corpus.lang], places[SOURCE_LANGUAGE])
+    return read_laid(places[corpus.lang], places[SOURCE_LANGUAGE])
+
+
+def _states(states: MeanStates, corpus: Corpus, most: int, *, words: bool) -> NDArray[np.float32]:
+    """Of at most so many training texts of a corpus, evenly taken."""
+    rows = range(0, len(corpus.train), max(1, len(corpus.train) // most))
+    cut = [corpus.train_words[i] for i in rows] if words and corpus.train_words else None
+    return states.of([corpus.train[i] for i in rows], cut)

@@ -8,7 +8,9 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from accelerate import Accelerator, PartialState
+from numpy.typing import NDArray
 from torch import nn
 
 from ftx_edge.batches import TrainingSet
@@ -69,6 +71,8 @@ class Run:
             if reuse is not None and self.accelerator.is_main_process:
                 take_over_step1(RunLayout(reuse), self.layout)
         self.shared = cache or self.layout.cache
+        self.english_states: dict[Path, NDArray[np.float32]] = {}
+        """The mean states of English texts in mPLMs, by folder: every language is laid on them."""
         self._cache = SoftLabelCache(self.layout.cache)
 
     @property

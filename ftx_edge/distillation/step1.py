@@ -85,7 +85,7 @@ def mixture(
         propagation=balance.propagation,
         tag_propagation=balance.tag_propagation,
         similarity=balance.similarity,
-        turns=balance.turns,
+        turns=run.recipe.mplm.turns,
     )
     # Whatever they are mixed with, and however: it is the search that takes long.
     said: Teacher = KeptTeacher(neighbours, run.shared)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from ftx_edge.errors import FtxError, UsageError
-from ftx_edge.files import write_atomically
+from ftx_edge.files import sha256_of_text, write_atomically
 from ftx_edge.mplm.offline import unpacked_e5_small
 from ftx_edge.soft_labels import WordSpans
 from ftx_edge.students.layers import masked_mean
@@ -80,6 +81,33 @@ class MultilingualTokenizer:
         return found
 
 
+@dataclass(frozen=True)
+class Laid:
+    """How the mean states of a language are laid on the English ones.
+
+    Texts of a language lie together, away from those of another and a little turned: the difference says
+    nothing of the label.
+
+    Args:
+        shift: float32 (H,), taken off.
+        turn: float32 (H, H), orthogonal, multiplied with before; None turns nothing.
+    """
+
+    shift: Tensor
+    turn: Tensor | None = None
+
+    def of(self, states: Tensor) -> Tensor:
+        """(B, H) -> (B, H), on the device of ``states``."""
+        turned = states if self.turn is None else states @ self.turn.to(states.device)
+        return turned - self.shift.to(states.device)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with either."""
+        turn = "" if self.turn is None else str(self.turn.tolist())
+        return sha256_of_text(str(self.shift.tolist()) + turn)
+
+
 class MultilingualModel(nn.Module):
     """An encoder, a head on its mean state for the label, a head on its states for the tags.
 
@@ -90,11 +118,8 @@ class MultilingualModel(nn.Module):
         dropout: before the heads.
 
     Attributes:
-        shift: (H,), taken off the mean state before the label head; zero for English. Texts of a language lie
-            together, away from those of another: the difference of the two means says nothing of the label.
+        laid: where the mean state of a text of another language than English goes before the label head.
     """
-
-    shift: Tensor
 
     def __init__(
         self, encoder: nn.Module, *, labels: tuple[str, ...], tags: tuple[str, ...], dropout: float = 0.1
@@ -105,7 +130,7 @@ class MultilingualModel(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.label_head = nn.Linear(size, len(labels)) if labels else None
         self.tag_head = nn.Linear(size, len(tags)) if tags else None
-        self.register_buffer("shift", torch.zeros(size), persistent=False)
+        self.laid: Laid | None = None
 
     @property
     def pad_id(self) -> int:
@@ -125,7 +150,7 @@ class MultilingualModel(nn.Module):
     def label_logits(self, pooled: Tensor) -> Tensor:
         """(B, H), the mean states, -> (B, C)."""
         assert self.label_head is not None
-        return self.label_head(self.dropout(pooled - self.shift))
+        return self.label_head(self.dropout(pooled if self.laid is None else self.laid.of(pooled)))
 
     def features(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """What the heads see: the mean state (B, H) and the states (B, T, H), float32."""

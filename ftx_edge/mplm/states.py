@@ -21,7 +21,7 @@ from ftx_edge.batches import TrainingSet, collate, evaluation_batches
 from ftx_edge.files import sha256_of_text, write_atomically
 from ftx_edge.forward import INFERENCE_TOKENS, autocast_for
 from ftx_edge.kept import KeptValues
-from ftx_edge.mplm.model import MultilingualModel, MultilingualTokenizer
+from ftx_edge.mplm.model import Laid, MultilingualModel, MultilingualTokenizer
 from ftx_edge.soft_labels import WordSpans
 from ftx_edge.tokenization import Encoded
 
@@ -131,12 +131,20 @@ def encoder_fingerprint(encoder: nn.Module) -> str:
     return found.hexdigest()
 
 
-def save_center(center: Tensor, path: Path) -> None:
-    """Write the mean state (H,) of a language's texts."""
+def save_center(center: Tensor, path: Path, turn: Tensor | None = None) -> None:
+    """Write the mean state (H,) of a language's texts, and how the language is turned onto English (H, H)."""
+    kept = {"mean": center.cpu().contiguous()}
+    if turn is not None:
+        kept["turn"] = turn.cpu().contiguous()
     with write_atomically(path) as aside:
-        save_file({"mean": center.cpu().contiguous()}, aside)
+        save_file(kept, aside)
 
 
-def read_shift(language: Path, english: Path) -> Tensor:
-    """The mean state of a language less that of English, (H,)."""
-    return load_file(language)["mean"] - load_file(english)["mean"]
+def read_laid(language: Path, english: Path) -> Laid:
+    """What lays a language on English, of the files of both."""
+    kept, turn = load_file(language), None
+    mean = kept["mean"]
+    if "turn" in kept:
+        turn = kept["turn"]
+        mean = mean @ turn
+    return Laid(mean - load_file(english)["mean"], turn)

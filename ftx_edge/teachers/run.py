@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from ftx_edge.errors import FtxError
-from ftx_edge.files import sha256_of, sha256_of_text
-from ftx_edge.mplm.model import load_mplm
-from ftx_edge.mplm.states import MeanStates, read_shift
+from ftx_edge.files import sha256_of
+from ftx_edge.mplm.model import Laid, load_mplm
+from ftx_edge.mplm.states import MeanStates, read_laid
 from ftx_edge.recipe import Recipe
 from ftx_edge.runs import RunLayout
 from ftx_edge.soft_labels import Said, WordSpans
@@ -37,7 +36,7 @@ def open_run(
             device=device,
             precision=precision,
             whole_words=whole_words,
-            shift=shift_in(layout, language, stage),
+            laid=laid_in(layout, language, stage),
             kept=kept,
         )
     if not layout.student(part).is_dir():
@@ -46,11 +45,11 @@ def open_run(
     return student_teacher(layout.student(part), device=device, whole_words=whole_words)
 
 
-def shift_in(layout: RunLayout, language: str, stage: str) -> Tensor | None:
-    """How a run moved a language in an mPLM, as `mplm_teacher` takes it; None if it did not."""
+def laid_in(layout: RunLayout, language: str, stage: str) -> Laid | None:
+    """How a run laid a language on English in an mPLM, as `mplm_teacher` takes it; None if it did not."""
     if language == "en" or not layout.center(language, stage).is_file():
         return None
-    return read_shift(layout.center(language, stage), layout.center("en", stage))
+    return read_laid(layout.center(language, stage), layout.center("en", stage))
 
 
 def mplm_teacher(
@@ -59,7 +58,7 @@ def mplm_teacher(
     device: torch.device,
     precision: str = "fp32",
     whole_words: bool = False,
-    shift: Tensor | None = None,
+    laid: Laid | None = None,
     kept: Path | None = None,
 ) -> ModelTeacher:
     """The mPLM that step 1 left in ``folder``.
@@ -69,17 +68,14 @@ def mplm_teacher(
         device: where it computes.
         precision: ``fp32``, ``bf16`` or ``fp16``.
         whole_words: as in ``ModelTeacher``.
-        shift: as in ``MultilingualModel``.
+        laid: as in ``MultilingualModel``.
         kept: folder for the mean states of the texts that a classifier is asked of, and of those that another
             with the same encoder was: for encoders that step 1 did not train.
     """
     model, tokenizer = load_mplm(folder)
-    moved = ""
-    if shift is not None:
-        model.shift.copy_(shift)
-        moved = sha256_of_text(str(shift.tolist()))
+    model.laid = laid
     fingerprint = sha256_of(folder / "heads.safetensors") + sha256_of(folder / "model.safetensors")
-    fingerprint = f"{fingerprint}:{precision}:{moved}"
+    fingerprint = f"{fingerprint}:{precision}:{laid.fingerprint if laid else ''}"
     if kept and not model.tags:
         states = MeanStates(model, tokenizer, device=device, precision=precision, folder=kept)
         return _HeadTeacher(states, fingerprint)

@@ -114,7 +114,7 @@ OFFLINE = (
     "ablation-step2",
     "architectures",
     "averaged",
-    "ablation-transitions",
+    "ablation-neighbours",
     "ablation-words",
     "csls",
     "joint",

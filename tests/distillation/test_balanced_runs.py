@@ -332,7 +332,7 @@ def test_what_corrects_tags_changes_no_label(tiny_world, functions, tmp_path, fi
         ({"balance.weight": 1.5}, "a share between 0 and 1"),
         ({"balance.transitions": -0.1}, "balance.transitions -0.1: a share between 0 and 1"),
         ({"balance.function_words": -1.0}, "balance.function_words must not be below 0"),
-        ({"balance.turns": -1}, "balance.turns must not be below 0, but is -1"),
+        ({"mplm.turns": -1}, "mplm.turns must not be below 0, but is -1"),
         ({"balance.learned": 1.5}, "balance.learned 1.5: a share between 0 and 1"),
         ({"balance.method": "none", "balance.students": True}, "balance.students needs"),
     ],

@@ -16,7 +16,7 @@ from ftx_edge.distillation import distill, plan
 from ftx_edge.distillation.ensemble import averaged, averaged_by_head
 from ftx_edge.distillation.mplm_teacher import teacher_of_finished
 from ftx_edge.errors import FtxError, UsageError
-from ftx_edge.mplm.states import read_shift
+from ftx_edge.mplm.states import read_laid
 from ftx_edge.recipe import Recipe
 from ftx_edge.runs import RunLayout
 from ftx_edge.soft_labels import Said, SoftTags
@@ -110,7 +110,7 @@ def test_a_recipe_without_an_ensemble_has_the_fingerprint_that_it_had():
     """Runs that were started before there were ensembles go on."""
     known = "d1ad2bb5000601421bb602a1b2601bbbb3e535cc491860c7626d12a0091aa5ed"
     changes = {"teacher.label": "recorded:t.jsonl", "data.source": "en.txt", "augment.share": 0.5}
-    changes |= {"balance.method": "none", "student.init": "random"}
+    changes |= {"balance.method": "none", "student.init": "random", "mplm.turns": 0}
     changes |= {"augment.methods": ("drop", "mask", "mix"), "augment.rate": 0.2, "step2.epochs": 30}
     recipe = Recipe().override(changes)
     assert recipe.fingerprint == known
@@ -181,7 +181,7 @@ def test_step_2_learns_the_mean_of_the_mplms(recipe, world, two_seeds, tmp_path)
     texts = [json.loads(line)["text"] for line in RunLayout(run).held_out("pt").read_text().splitlines()]
     # The other mPLM is moved by the texts of this run, which are split otherwise than those of its own.
     centers = RunLayout(run).center("pt", "ensemble1"), RunLayout(run).center("en", "ensemble1")
-    other = mplm_teacher(two_seeds[1] / "mplm", device=torch.device("cpu"), shift=read_shift(*centers))
+    other = mplm_teacher(two_seeds[1] / "mplm", device=torch.device("cpu"), laid=read_laid(*centers))
     said = [t.ask(texts).labels for t in (open_teacher(f"run:{run}#mplm@pt"), other)]
     assert np.abs(said[0] - said[1]).max() > 1e-2
     np.testing.assert_allclose(kept(run, "labels")[-1], (said[0] + said[1]) / 2, atol=1e-3)  # of float16
