@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ftx_edge.batches import TrainingSet
 from ftx_edge.distillation.labelled import Labelled
-from ftx_edge.distillation.neighbours import tags_of_words
 from ftx_edge.distillation.progress import Progress
+from ftx_edge.distillation.word_tags import tags_of_words
 from ftx_edge.errors import FtxError
 from ftx_edge.mplm.space import Space
 from ftx_edge.soft_labels import SoftTags, WordSpans

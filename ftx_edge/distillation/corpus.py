@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ftx_edge.data import read_texts
 from ftx_edge.errors import DataError
 from ftx_edge.files import sha256_of_text
@@ -85,3 +88,10 @@ def read_corpus(
 
 def _cut(cut, texts: Sequence[str]) -> tuple[WordSpans, ...]:  # type: ignore[no-untyped-def]
     return tuple(tuple(cut(text)) for text in texts)
+
+
+def rows_of(texts: Sequence[str], corpus: Sequence[str]) -> NDArray[np.int64] | None:
+    """Where ``texts`` stand in the corpus, or None if one does not."""
+    place = {text: row for row, text in enumerate(corpus)}
+    rows = [place.get(text, -1) for text in texts]
+    return None if -1 in rows else np.asarray(rows, dtype=np.int64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ftx_edge.distillation.neighbours import MixedTeacher
+from ftx_edge.distillation.mixed import MixedTeacher
 from ftx_edge.errors import UsageError
 from ftx_edge.files import sha256_of_text
 from ftx_edge.soft_labels import Said, SoftTags, Teacher, WordSpans

@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ftx_edge.distillation.neighbours import rows_of
+from ftx_edge.distillation.corpus import rows_of
 from ftx_edge.files import sha256_of_text
 from ftx_edge.soft_labels import Said, SoftTags, Teacher, WordSpans
 

@@ -18,7 +18,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ftx_edge.distillation.neighbours import LabelledSource, rows_of, tags_of_words
+from ftx_edge.distillation.corpus import rows_of
+from ftx_edge.distillation.labelled_source import LabelledSource
+from ftx_edge.distillation.word_tags import tags_of_words
 from ftx_edge.files import sha256_of_text
 from ftx_edge.soft_labels import Said, SoftTags, Teacher, WordSpans
 

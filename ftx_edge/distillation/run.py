@@ -19,7 +19,7 @@ from ftx_edge.distillation.curves import draw_curves
 from ftx_edge.distillation.fit import Fit, FitResult, make_accelerator
 from ftx_edge.distillation.inputs import read_inputs
 from ftx_edge.distillation.labelled import Labelled, training_set
-from ftx_edge.distillation.neighbours import LabelledSource
+from ftx_edge.distillation.labelled_source import LabelledSource
 from ftx_edge.distillation.precision import resolve_precision
 from ftx_edge.distillation.progress import Progress, Silent
 from ftx_edge.distillation.student import mplm_tokenizer

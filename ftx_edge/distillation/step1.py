@@ -16,9 +16,11 @@ from ftx_edge.distillation.fit import FitResult, make_accelerator
 from ftx_edge.distillation.function_words import FunctionWordTeacher
 from ftx_edge.distillation.inputs import SOURCE_LANGUAGE
 from ftx_edge.distillation.labelled import Labelled
+from ftx_edge.distillation.labelled_source import LabelledSource
+from ftx_edge.distillation.mixed import MixedTeacher
 from ftx_edge.distillation.mplm_teacher import teacher_of
 from ftx_edge.distillation.nearest import lacks_faiss
-from ftx_edge.distillation.neighbours import LabelledSource, MixedTeacher, NeighbourTeacher
+from ftx_edge.distillation.neighbours import NeighbourTeacher
 from ftx_edge.distillation.priors import PriorTeacher
 from ftx_edge.distillation.probe import probe_heads
 from ftx_edge.distillation.run import Run

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftx_edge.alignment import tag_columns
-from ftx_edge.distillation.neighbours import LabelledSource, of_words, tags_of_words
+from ftx_edge.distillation.labelled_source import LabelledSource
+from ftx_edge.distillation.word_tags import of_words, tags_of_words
 from ftx_edge.files import sha256_of_text
 from ftx_edge.soft_labels import Said, SoftTags, Teacher, WordSpans
 

@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 from safetensors.numpy import load_file
 
 from ftx_edge.distillation import distill, probe, step1
-from ftx_edge.distillation.neighbours import LabelledSource
+from ftx_edge.distillation.labelled_source import LabelledSource
 from ftx_edge.distillation.progress import Silent
 from ftx_edge.distillation.run import Run
 from ftx_edge.errors import FtxError, UsageError

@@ -12,6 +12,8 @@ pytest.importorskip("torch")
 import torch
 
 from ftx_edge.distillation import nearest as module
+from ftx_edge.distillation.labelled_source import LabelledSource
+from ftx_edge.distillation.mixed import MixedTeacher
 from ftx_edge.distillation.nearest import (
     geometric_mean,
     hubness,
@@ -20,7 +22,8 @@ from ftx_edge.distillation.nearest import (
     neighbour_distributions,
     propagate,
 )
-from ftx_edge.distillation.neighbours import LabelledSource, MixedTeacher, NeighbourTeacher, tags_of_words
+from ftx_edge.distillation.neighbours import NeighbourTeacher
+from ftx_edge.distillation.word_tags import tags_of_words
 from ftx_edge.mplm.model import load_tokenizer
 from ftx_edge.mplm.space import Space, WordVectors, word_of_pieces
 from ftx_edge.soft_labels import Said, SoftLabels, SoftTags

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftx_edge.distillation.neighbours import LabelledSource
+from ftx_edge.distillation.labelled_source import LabelledSource
 from ftx_edge.distillation.priors import LARGEST_FACTOR, PriorTeacher, factors, scaled
 from ftx_edge.soft_labels import Said, SoftLabels, SoftTags
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file  # noqa: E402
 from ftx_edge.distillation import distill  # noqa: E402
 from ftx_edge.errors import UsageError  # noqa: E402
 from ftx_edge.mplm.model import MultilingualModel, load_encoder  # noqa: E402
+from ftx_edge.mplm.states import read_laid, save_center  # noqa: E402
 from ftx_edge.runs import RunLayout  # noqa: E402
 from ftx_edge.teachers import open_teacher  # noqa: E402
 
@@ -69,6 +70,22 @@ def test_the_mplm_of_a_language_takes_its_distance_from_english_off(heads_alone)
     moved = open_teacher(f"run:{layout.root}#mplm@pt").ask(texts).labels
     assert abs(plain - moved).max() > 1e-4
     assert (open_teacher(f"run:{layout.root}#mplm@en").ask(texts).labels == plain).all()
+
+
+def test_a_language_is_turned_onto_english_and_english_is_left(heads_alone, tmp_path):
+    layout = heads_alone[0]
+    assert "turn" not in load_file(layout.center("en"))
+    kept = load_file(layout.center("pt"))
+    torch.testing.assert_close(kept["turn"] @ kept["turn"].T, torch.eye(len(kept["turn"])), atol=1e-4, rtol=0)
+    laid = read_laid(layout.center("pt"), layout.center("en"))
+    english = load_file(layout.center("en"))["mean"]
+    torch.testing.assert_close(laid.of(kept["mean"][None])[0], english, atol=1e-4, rtol=0)
+    moved = laid.of(kept["mean"][None] + torch.eye(len(english)))
+    torch.testing.assert_close(moved - english, kept["turn"], atol=1e-4, rtol=0)
+    save_center(kept["mean"], tmp_path / "pt.safetensors")
+    centred = read_laid(tmp_path / "pt.safetensors", layout.center("en"))
+    assert centred.turn is None
+    assert centred.fingerprint != laid.fingerprint
 
 
 def test_without_centering_no_center_is_kept(recipe, tmp_path):

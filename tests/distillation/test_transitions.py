@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftx_edge.distillation.neighbours import LabelledSource
+from ftx_edge.distillation.labelled_source import LabelledSource
 from ftx_edge.distillation.transitions import LARGEST_RATIO, ChainedTeacher, chained, open_ended, ratios
 from ftx_edge.soft_labels import Said, SoftTags
 
