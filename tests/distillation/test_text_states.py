@@ -11,7 +11,7 @@ import torch
 
 from ftx_edge.distillation import distill, text_states
 from ftx_edge.distillation.text_states import StatesTeacher, TextStates
-from ftx_edge.mplm.model import load_mplm
+from ftx_edge.mplm.model import Laid, load_mplm
 from ftx_edge.runs import RunLayout
 from ftx_edge.teachers.run import mplm_teacher
 from ftx_edge.words import segmenter
@@ -51,7 +51,8 @@ def distilled(recipe, tmp_path):
 def test_the_heads_say_the_same_of_them(distilled, texts, words, whole_words):
     layout, _ = distilled("joint")
     model = load_mplm(layout.mplm)
-    teacher = mplm_teacher(layout.mplm, device=CPU, whole_words=whole_words, shift=torch.full((32,), 0.1))
+    laid = Laid(torch.full((32,), 0.1), torch.eye(32).roll(1, dims=0))
+    teacher = mplm_teacher(layout.mplm, device=CPU, whole_words=whole_words, laid=laid)
     states = TextStates(*model, texts[:15], words[:15], device=CPU, precision="fp32")
     known = StatesTeacher(teacher, states)
     assert known.fingerprint == teacher.fingerprint  # who asks the mPLM finds the answers
