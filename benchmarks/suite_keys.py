@@ -73,7 +73,10 @@ def earlier_keys(suite: Suite, cell: Cell) -> tuple[str, ...]:
 
 
 def _step1_key(suite: Suite, source: str, recipe: Recipe) -> str:
-    reads = recipe.data if recipe.balance.method != "none" else replace(recipe.data, targets={})
+    reads = recipe.data
+    if recipe.balance.method == "none":
+        # Languages are laid on English when the mPLM is asked.
+        reads, recipe = replace(reads, targets={}), recipe.override({"mplm.turns": 0})
     files = [reads.source, *(reads.targets[lang] for lang in sorted(reads.targets))]
     return sha256_of_text(
         recipe.fingerprint_of(*_STEP1),
@@ -114,7 +117,10 @@ def mplm_fingerprint(suite: Suite, cell: Cell, lang: str, method: str | None = N
     text = "" if lang == "en" else file_hash(suite.data.file("target", lang))
     place = (cell.source, method or cell.method, str(cell.mplm), str(cell.seed), lang)
     test = file_hash(suite.data.file("test", lang))
-    more = recipe_of(suite, cell).ensemble.mplms
+    recipe = recipe_of(suite, cell)
+    more = list(recipe.ensemble.mplms)
+    if recipe.balance.method == "none" and recipe.mplm.turns:
+        more.append(f"turns {recipe.mplm.turns}")  # which the key of its step 1 does not know
     return sha256_of_text("mplm", *place, step1_key(suite, cell), text, test, *more)[:16]
 
 

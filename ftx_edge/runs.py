@@ -229,11 +229,14 @@ def take_over_step1(other: RunLayout, layout: RunLayout) -> None:
     same_text = mine.balance.method == "none" or _step1_inputs(record) == _step1_inputs(theirs)
     if same_text and (rounds := _rounds(mine, other_recipe)):
         stages = {stage: stage for stage in theirs["stages"] if stage.startswith("mplm-")} | rounds
-    elif mine.fingerprint_of("balance") != other_recipe.fingerprint_of("balance") or not same_text:
+    elif not _balanced_alike(mine, other_recipe) or not same_text:
         stages = _naive_stage(mine, other_recipe)
         if not stages:
             same.append("balance")
             inputs |= _step1_inputs(record).keys() | _step1_inputs(theirs).keys()
+    if mine.balance.method == "none" or set(stages.values()) == {"mplm-naive"}:
+        # It has learned from English alone: languages are turned when it is asked.
+        other_recipe = other_recipe.override({"mplm.turns": mine.mplm.turns})
     differing = [name for name in same if mine.fingerprint_of(name) != other_recipe.fingerprint_of(name)]
     differing += sorted(k for k in inputs if theirs["inputs"].get(k) != record["inputs"].get(k))
     if differing:
@@ -246,6 +249,11 @@ def take_over_step1(other: RunLayout, layout: RunLayout) -> None:
 
 def _step1_inputs(record: Mapping[str, Any]) -> dict[str, str]:
     return {k: v for k, v in record["inputs"].items() if not k.startswith(OTHER_MPLM)}
+
+
+def _balanced_alike(mine: Recipe, other: Recipe) -> bool:
+    turned_alike = mine.balance.method == "none" or mine.mplm.turns == other.mplm.turns
+    return turned_alike and mine.fingerprint_of("balance") == other.fingerprint_of("balance")
 
 
 def _rounds(mine: Recipe, other: Recipe) -> dict[str, str]:

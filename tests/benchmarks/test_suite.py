@@ -9,7 +9,7 @@ import pytest
 
 from ftx_edge import benchmark_accuracy
 from ftx_edge.benchmarks.suite_file import read_suite
-from ftx_edge.benchmarks.suite_keys import file_hash, step1_key
+from ftx_edge.benchmarks.suite_keys import file_hash, mplm_fingerprint, step1_key
 from ftx_edge.errors import DataError, UsageError
 from ftx_edge.recipe import Recipe
 
@@ -58,6 +58,13 @@ def test_what_a_method_says_of_the_student_is_no_part_of_step_1(write, cell_of):
     suite = read_suite(write("[methods.other]\nstudent.dropout = 0.3\nstep2.epochs = 7"))
     keys = {step1_key(suite, cell_of(suite, method=method)) for method in ("naive", "other")}
     assert len(keys) == 1
+
+
+def test_an_mplm_of_english_alone_is_one_however_languages_are_turned_when_it_is_asked(write, cell_of):
+    suite = read_suite(write('[methods.left]\nbalance.method = "none"\nmplm.turns = 0'))
+    turned, left = (cell_of(suite, method=method) for method in ("naive", "left"))
+    assert step1_key(suite, turned) == step1_key(suite, left)
+    assert mplm_fingerprint(suite, turned, "pt", "x") != mplm_fingerprint(suite, left, "pt", "x")
 
 
 @pytest.mark.parametrize(

@@ -160,8 +160,16 @@ def test_a_balanced_mplm_is_taken_over_only_by_a_run_that_would_make_the_same(ti
         ),
         ({"balance.naive": "auto"}, {"balance.naive": "heads"}, "mplm"),
         ({"balance.naive": "auto"}, {"balance.naive": "heads", "balance.priors": 0.1}, "mplm-naive"),
+        ({"balance.method": "none"}, {"balance.method": "none", "mplm.turns": 1}, "mplm"),
+        ({}, {"mplm.turns": 1}, "mplm-naive"),
     ],
-    ids=["fields that are not read", "what auto stands for", "what auto stands for, of another balance"],
+    ids=[
+        "fields that are not read",
+        "what auto stands for",
+        "what auto stands for, of another balance",
+        "languages are turned after it",
+        "languages are turned after the naive one",
+    ],
 )
 def test_step_1_is_taken_over_whatever_its_recipe_says_in_other_words(
     tiny_world, tmp_path, other, mine, stage
