@@ -67,7 +67,7 @@ def earlier_keys(suite: Suite, cell: Cell) -> tuple[str, ...]:
     earlier: list[dict[str, object]] = [
         {"balance.rounds": fewer} for fewer in range(recipe.balance.rounds - 1, 0, -1)
     ]
-    if recipe.naive == "whole":
+    if recipe.balance.naive == "whole":
         earlier.append({"balance.method": "none"})
     return tuple(_step1_key(suite, cell.source, recipe.override(changes)) for changes in earlier)
 

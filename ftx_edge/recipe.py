@@ -97,10 +97,9 @@ class Recipe:
 
     @property
     def naive(self) -> str:
-        """What ``balance.naive`` stands for: ``heads``, ``whole`` or ``none``."""
-        if self.balance.naive != "auto":
-            return self.balance.naive
-        return "whole" if self.teacher.tag else "heads"
+        """What ``balance.naive`` comes to: ``heads`` where step 1 trains nothing else."""
+        alone = self.balance.naive == "whole" and self.mplm.train_layers == 0
+        return "heads" if alone else self.balance.naive
 
     def trains_heads_alone(self, stage: str) -> bool:
         """Whether a stage of step 1 leaves the mPLM's encoder as it is."""

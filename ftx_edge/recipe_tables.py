@@ -26,7 +26,7 @@ _TRANSLATING = {
 """The translators of `AugmentRecipe`, and the augmentations that need them."""
 _LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 HEADS = ("probe", "random")
-NAIVES = ("auto", "heads", "whole", "none")
+NAIVES = ("whole", "heads", "none")
 
 
 @dataclass(frozen=True)
@@ -186,9 +186,9 @@ class BalanceRecipe:
         function_words: how far words that lie outside all spans nearly everywhere are kept out of them: the
             exponent of their odds; 0 leaves tags as they are.
         transitions: how far tags are made to follow each other as the source model's do in English, 0 to 1.
-        naive: the mPLM that learns from English alone, for the mixture: ``heads``, its heads alone, on the
-            untouched encoder; ``whole``, all that step 1 trains; ``none``, so that the first round asks the
-            neighbours alone; ``auto``: ``whole`` where there are tags, else ``heads``.
+        naive: the mPLM that learns from English alone, for the mixture: ``whole``, all that step 1 trains;
+            ``heads``, its heads alone, on the untouched encoder, in one pass over the text; ``none``, so that
+            the first round asks the neighbours alone.
         rounds: how often the mPLM is distilled on target text. From the second time on, near is what the mPLM
             of the round before finds alike, and what it says counts half.
         epochs: passes over the text of all languages; 0 takes those of step 1.
@@ -212,7 +212,7 @@ class BalanceRecipe:
     tag_priors: float = 0.0
     function_words: float = 1.5
     transitions: float = 0.75
-    naive: str = "auto"
+    naive: str = "whole"
     rounds: int = 1
     epochs: float = 3.0
     students: bool = False

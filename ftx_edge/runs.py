@@ -271,7 +271,7 @@ def _naive_stage(mine: Recipe, other: Recipe) -> dict[str, str]:
     if ours.method != "neighbours" or mine.naive == "none" or ours.translators:
         return {}
     if theirs.method == "none":
-        return {"mplm": "mplm-naive"} if mine.naive == "whole" else {}
+        return {"mplm": "mplm-naive"} if ours.naive == "whole" else {}
     shared = theirs.method == "neighbours" and other.naive == mine.naive and not theirs.translators
     return {"mplm-naive": "mplm-naive"} if shared else {}
 

@@ -184,9 +184,9 @@ def test_hints_change_nothing_without_tags():
     assert tags.override({"step2.hint_weight": 0.5}).fingerprint != tags.fingerprint
 
 
-@pytest.mark.parametrize(("teacher", "meaning"), [("label", "heads"), ("tag", "whole")])
-def test_which_mplm_is_asked_first_depends_on_what_is_learned(teacher, meaning):
-    recipe = Recipe().override({f"teacher.{teacher}": "package:en"})
+@pytest.mark.parametrize(("layers", "meaning"), [(0, "heads"), (-1, "whole"), (2, "whole")])
+def test_the_mplm_that_is_asked_first_learns_as_much_as_step_1_does(layers, meaning):
+    recipe = Recipe().override({"teacher.label": "package:en", "mplm.train_layers": layers})
     said = recipe.override({"balance.naive": meaning})
     assert (recipe.naive, said.naive) == (meaning, meaning)
     assert recipe.fingerprint == said.fingerprint

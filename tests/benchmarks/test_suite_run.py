@@ -24,9 +24,11 @@ from ftx_edge.runs import RunLayout
 @pytest.mark.train
 def test_a_balanced_step_1_takes_the_naive_mplm_of_the_suite(write, cell_of):
     whole = 'balance = { method = "neighbours", naive = "whole" }'
-    path = write(f"[methods.whole]\n{whole}\n[methods.twice]\n{whole[:-2]}, rounds = 2 }}")
+    heads = whole.replace("whole", "heads")
+    twice = f"[methods.twice]\n{whole[:-2]}, rounds = 2 }}"
+    path = write(f"[methods.whole]\n{whole}\n[methods.heads]\n{heads}\n{twice}")
     suite = read_suite(path)
-    naive, other = cell_of(suite, method="naive", student="static"), cell_of(suite, method="neighbours")
+    naive, other = cell_of(suite, method="naive", student="static"), cell_of(suite, method="heads")
     balanced = cell_of(suite, method="whole", student="cnn")
     assert earlier_keys(suite, balanced) == (step1_key(suite, naive),)
     assert earlier_keys(suite, other) == ()

@@ -39,6 +39,7 @@ def recipe(world, **changes) -> Recipe:
             "student.embedding_size": 16,
             "balance.method": "neighbours",
             "balance.neighbours": 3,
+            "balance.naive": "heads",
             "augment.share": 0,
         }
         | changes
@@ -158,15 +159,15 @@ def test_a_balanced_mplm_is_taken_over_only_by_a_run_that_would_make_the_same(ti
             {"balance.method": "none", "balance.priors": 0.1, "balance.epochs": 9},
             "mplm",
         ),
-        ({"balance.naive": "auto"}, {"balance.naive": "heads"}, "mplm"),
-        ({"balance.naive": "auto"}, {"balance.naive": "heads", "balance.priors": 0.1}, "mplm-naive"),
+        ({"mplm.train_layers": 0}, {"mplm.train_layers": 0, "balance.naive": "whole"}, "mplm"),
+        ({}, {"balance.priors": 0.1}, "mplm-naive"),
         ({"balance.method": "none"}, {"balance.method": "none", "mplm.turns": 1}, "mplm"),
         ({}, {"mplm.turns": 1}, "mplm-naive"),
     ],
     ids=[
         "fields that are not read",
-        "what auto stands for",
-        "what auto stands for, of another balance",
+        "what whole comes to where heads alone are trained",
+        "another balance",
         "languages are turned after it",
         "languages are turned after the naive one",
     ],
@@ -282,6 +283,7 @@ def test_label_and_tags_are_balanced_together(tiny_world, functions, tmp_path, m
     changes = {
         "teacher.tag": f"{functions}:tagger",
         "balance.method": method,
+        "balance.naive": "whole",
         "balance.translators": {"pt": f"{functions}:portuguese"},
         "alignment": alignment,
     }
@@ -295,6 +297,7 @@ def test_neighbours_are_near_in_the_naive_mplm_too_where_that_learned_more_than_
     tiny_world, functions, tmp_path
 ):
     def beside(stage: str, **changes) -> LabelledSource:
+        changes = {"balance.naive": "whole"} | changes
         chosen = recipe(tiny_world, **{"teacher.tag": f"{functions}:tagger", **changes})
         folder = tmp_path / "-".join(map(str, changes.values())) / "run"
         distill(chosen, folder)
