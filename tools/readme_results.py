@@ -75,19 +75,18 @@ def block() -> str:
 
 
 def _with_a_translator() -> str:
-    """What a translator while distilling is worth to two students, mean over the seeds."""
-    figures = Figures.of(current(MeasurementStore(RESULTS / "massive-translator.json").read()), "accuracy")
-    seeds = {
-        model.student: figures.mean(model)
+    """What a translator while distilling is worth, mean over the seeds."""
+    figures = Figures.of(current(MeasurementStore(RESULTS / "portuguese.json").read()), "accuracy")
+    (cnn,) = (
+        figures.mean(model)
         for model in figures.values
-        if (model.method, model.precision) == ("neighbours-and-translations", "int8")
-    }
-    cnn, layers = seeds["cnn-and-translations"], seeds["first-layers-and-translations"]
+        if (model.method, model.student, model.precision)
+        == ("neighbours-whole-and-translations", "cnn", "int8")
+    )
     return (
         "With a translator at hand while distilling, by [recipes/best.toml](recipes/best.toml), the cnn "
-        f"student reaches {100 * fmean(cnn):.1f} %, and the multilingual LM's first three layers, several "
-        f"times its size, {100 * fmean(layers):.1f} % (means of {len(layers)} seeds; "
-        "[table](docs/results/massive-translator.md)).\n\n"
+        f"student reaches {100 * fmean(cnn):.1f} % (mean of {len(cnn)} seeds; "
+        "[table](docs/results/portuguese.md)).\n\n"
     )
 
 

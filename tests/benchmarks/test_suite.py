@@ -130,6 +130,7 @@ OFFLINE = (
     "mtop-subset",
     "new-words",
     "nine",
+    "portuguese",
     "rounds",
 )
 
@@ -146,8 +147,8 @@ def test_the_offline_suites_can_be_read_and_write_into_the_results(name):
     [
         (
             "recipes/best.toml",
-            "massive-translator",
-            "transformer/e5-small/neighbours-and-translations/cnn-and-translations/seed0",
+            "portuguese",
+            "transformer/e5-small/neighbours-whole-and-translations/cnn/seed0",
         ),
         ("examples/massive/joint.toml", "nine", "joint/e5-small/neighbours/cnn-narrow/seed0"),
     ],
